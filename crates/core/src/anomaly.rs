@@ -1,0 +1,175 @@
+//! Anomalies: a stretch of anomalous verdicts of one component.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
+
+use crate::{ComponentId, Contribution, Score, Timestamp};
+
+/// A stable name: the first 16 hexadecimal digits of SHA-256 over component, kind and onset.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AnomalyId(u64);
+
+impl AnomalyId {
+    /// The same component, kind and onset always give the same id.
+    pub fn of(component: &ComponentId, kind: AnomalyKind, onset: Timestamp) -> Self {
+        Self(stable_hash(&[component.as_str(), kind.as_str(), &onset.nanos().to_string()]))
+    }
+}
+
+/// The first eight bytes of SHA-256 over the parts, each ended by a zero byte.
+pub(crate) fn stable_hash(parts: &[&str]) -> u64 {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    hash.finalize().iter().take(8).fold(0, |sum, &byte| sum << 8 | u64::from(byte))
+}
+
+impl fmt::Display for AnomalyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for AnomalyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// A text that is not sixteen hexadecimal digits.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("`{0}` is not an anomaly id: expected sixteen hexadecimal digits")]
+pub struct AnomalyIdError(String);
+
+impl FromStr for AnomalyId {
+    type Err = AnomalyIdError;
+
+    fn from_str(text: &str) -> Result<Self, AnomalyIdError> {
+        match u64::from_str_radix(text, 16) {
+            Ok(id) if text.len() == 16 => Ok(Self(id)),
+            _ => Err(AnomalyIdError(text.chars().take(40).collect())),
+        }
+    }
+}
+
+impl Serialize for AnomalyId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for AnomalyId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// What sort of anomaly it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnomalyKind {
+    /// Values that differ from what was learnt.
+    Deviation,
+    /// The whole component stopped sending.
+    TargetAbsent,
+    /// Metrics that were always there vanished.
+    MetricAbsent,
+}
+
+impl AnomalyKind {
+    /// The word used in events, labels and the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deviation => "deviation",
+            Self::TargetAbsent => "target_absent",
+            Self::MetricAbsent => "metric_absent",
+        }
+    }
+}
+
+/// Why an anomaly ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CloseReason {
+    /// The values came back into their bands, or the target came back.
+    Recovered,
+    /// The change lasted so long that it was taken as the new normal.
+    Adopted,
+    /// A person said that this is normal.
+    DeclaredNormal,
+    /// The component is no longer watched.
+    Unwatched,
+}
+
+/// A stretch of anomalous verdicts of one component.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Anomaly {
+    /// Its name.
+    pub id: AnomalyId,
+    /// Whose it is.
+    pub component: ComponentId,
+    /// What sort.
+    pub kind: AnomalyKind,
+    /// When it began: the first anomalous sample of the stretch.
+    pub onset: Timestamp,
+    /// When the stretch was long enough to be called an anomaly.
+    pub opened: Timestamp,
+    /// When it was last seen to be anomalous.
+    pub last_seen: Timestamp,
+    /// When it ended; none while it is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<Timestamp>,
+    /// Why it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub close_reason: Option<CloseReason>,
+    /// The latest score.
+    pub score: Score,
+    /// The highest score.
+    pub peak: Score,
+    /// Whether it was worth an alert under the alert budget, or is only recorded.
+    pub alerted: bool,
+    /// The metrics that contributed most at the peak, largest first.
+    pub metrics: Vec<Contribution>,
+}
+
+impl Anomaly {
+    /// Whether it has not ended.
+    pub fn is_open(&self) -> bool {
+        self.closed.is_none()
+    }
+}
+
+/// What happened to an anomaly at one sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transition {
+    /// It is new.
+    Opened,
+    /// It got clearly worse, or its metrics changed.
+    Updated,
+    /// It ended.
+    Closed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_is_stable_and_depends_on_component_kind_and_onset() {
+        let id: ComponentId = "node/local/a".parse().unwrap();
+        let onset = Timestamp::from_seconds(5.0);
+        let first = AnomalyId::of(&id, AnomalyKind::Deviation, onset);
+        assert_eq!(first.to_string().len(), 16);
+        assert_eq!(first, AnomalyId::of(&id, AnomalyKind::Deviation, onset));
+        assert_ne!(first, AnomalyId::of(&id, AnomalyKind::TargetAbsent, onset));
+        assert_ne!(first, AnomalyId::of(&id, AnomalyKind::Deviation, Timestamp::from_seconds(6.0)));
+        assert_eq!(first.to_string().parse::<AnomalyId>().unwrap(), first);
+    }
+}

@@ -1,0 +1,24 @@
+//! The words of Larnax, one name per idea, the same in code, config, API and docs.
+//!
+//! This crate knows nobody, does no I/O, never awaits and never reads a clock, except for the one implementation of
+//! [`Clock`] that programs hand down.
+
+pub mod anomaly;
+pub mod component;
+pub mod event;
+pub mod evidence;
+pub mod model_store;
+pub mod sample;
+pub mod schema;
+pub mod time;
+pub mod verdict;
+
+pub use anomaly::{Anomaly, AnomalyId, AnomalyKind, CloseReason, Transition};
+pub use component::{Component, ComponentId};
+pub use event::Event;
+pub use evidence::{Evidence, MetricEvidence, Window};
+pub use model_store::{ModelStore, StoreError};
+pub use sample::{Batch, Row};
+pub use schema::{Metric, MetricKind, MetricName, Schema};
+pub use time::{Clock, ManualClock, SystemClock, Timestamp};
+pub use verdict::{Contribution, MetricVerdict, Score, Status, Verdict};
