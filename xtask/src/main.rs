@@ -1,1 +1,86 @@
-fn main() {}
+//! The developer's commands. `cargo xtask` alone lists them.
+
+mod bench;
+mod cargo;
+mod deny;
+mod generate;
+mod peers;
+mod size;
+mod steps;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use lexopt::{Arg, Parser, ValueExt};
+
+const HELP: &str = "\
+The developer's commands
+
+cargo xtask test [--fast] [--only STEP]... [--list]
+        Sets up what the tests need and runs all of them.
+        --fast   only what needs no peers and no release build: under two minutes once built
+        --only   one step, with the steps it needs; can be given again
+        --list   what the steps are
+cargo xtask generate [--check]
+        Writes the generated references anew; --check only says whether they are in step with the code.
+cargo xtask size
+        Builds the release programs and shows their stripped sizes.
+cargo xtask deny
+        Checks licences, advisories and sources of all dependencies; installs cargo-deny first (minutes).
+cargo xtask bench edge [--seconds N] [--settle N] [--interval 5s]... [--no-host] [--cold-build]
+        Measures larnax-edge beside Prometheus, vmagent and node_exporter; see bench/README.md.
+";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether all is well.
+fn run() -> Result<bool> {
+    let mut arguments = Parser::from_env();
+    let command = match arguments.next()? {
+        Some(Arg::Value(command)) => command.string()?,
+        None | Some(Arg::Short('h') | Arg::Long("help")) => {
+            print!("{HELP}");
+            return Ok(true);
+        }
+        Some(other) => return Err(other.unexpected().into()),
+    };
+    match command.as_str() {
+        "test" => test::run(&test::Options::parse(arguments)?),
+        "generate" => {
+            let check = flag(&mut arguments, "check")?;
+            if check { generate::check() } else { generate::write().map(|()| true) }
+        }
+        "size" => {
+            flag(&mut arguments, "")?;
+            size::print()
+        }
+        "deny" => {
+            flag(&mut arguments, "")?;
+            deny::install_and_run()
+        }
+        "bench" => bench::run(arguments).map(|()| true),
+        other => bail!("no command `{other}`; `cargo xtask` lists the commands"),
+    }
+}
+
+/// Whether the only argument that is allowed is there.
+fn flag(arguments: &mut Parser, name: &str) -> Result<bool> {
+    let mut given = false;
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Arg::Long(long) if long == name => given = true,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(given)
+}

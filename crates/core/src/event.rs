@@ -11,6 +11,8 @@ pub const ANOMALY_OPENED: &str = "io.larnax.anomaly.opened.v1";
 pub const ANOMALY_UPDATED: &str = "io.larnax.anomaly.updated.v1";
 /// An anomaly ended.
 pub const ANOMALY_CLOSED: &str = "io.larnax.anomaly.closed.v1";
+/// An agent is alive and has nothing else to say.
+pub const HEARTBEAT: &str = "io.larnax.heartbeat.v1";
 
 /// A CloudEvent 1.0 about an anomaly, in its JSON form.
 ///

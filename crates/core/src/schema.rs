@@ -1,5 +1,6 @@
 //! Schemas: which metrics a vector of values holds, in which order.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,6 +29,13 @@ impl MetricName {
     /// The name without its labels: what stands before the first `{`.
     pub fn family(&self) -> &str {
         self.0.split('{').next().unwrap_or_default()
+    }
+}
+
+/// Compares and hashes as its text does, so that maps by name can be asked with a `&str`.
+impl Borrow<str> for MetricName {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 
@@ -88,6 +96,8 @@ pub enum SchemaError {
 }
 
 /// The ordered metrics of a target. Immutable and shared: a change is a new schema, handed over explicitly.
+/// The default one has no metrics.
+#[derive(Default)]
 pub struct Schema {
     metrics: Vec<Metric>,
     /// Positions in order of name, for look-up without a table of its own.

@@ -1,1 +1,34 @@
-//! detect
+//! ANALYZE, for one component: what is normal, and what is not.
+//!
+//! Pure: no clock, no I/O, no await; the same samples give the same answers, online and offline.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | [`detector`] | the trait that every detector implements, and its errors |
+//! | [`birch`] | the first detector: per-series bands, and clusters over all series together |
+//! | [`bands`] | what one series is expected to do: level, local forecast, its own record of surprises |
+//! | [`normalise`] | moving mean and variance; records that fade |
+//! | [`threshold`] | the moving threshold over errors |
+//! | [`tracker`] | from flagged samples to anomalies: onset, end, learning weight |
+//! | [`presence`] | silent components and vanished metrics |
+//! | [`budget`] | the one knob: how many alerts in a week |
+//! | [`watch`] | all of it for one component |
+//! | [`explain`] | why it did or didn't alert |
+//! | [`state`] | how a watch is saved and restored |
+
+pub mod bands;
+pub mod birch;
+pub mod budget;
+pub mod detector;
+pub mod explain;
+pub mod normalise;
+pub mod presence;
+pub mod state;
+pub mod threshold;
+pub mod tracker;
+pub mod watch;
+
+pub use budget::{AlertBudget, BudgetPhase, BudgetStatus};
+pub use detector::{Basis, DetectError, Detector, DetectorKind, Tuning};
+pub use explain::{Explanation, MetricExplanation};
+pub use watch::{Change, Settings, Watch, WatchState};

@@ -1,1 +1,217 @@
-//! edge
+//! The edge role: wires collect, pipeline, detect and alert, keeps what is learnt, and serves what it knows.
+//!
+//! [`Edge::create`] checks and opens everything; [`Edge::run`] watches until it is told to stop. Everything runs on one
+//! thread, in a [`tokio::task::LocalSet`].
+
+pub mod discover;
+pub mod process;
+pub mod server;
+
+mod agent;
+mod client;
+mod history;
+mod journal;
+mod keeper;
+mod models;
+mod plan;
+mod report;
+mod sinks;
+mod tasks;
+mod watched;
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use larnax_alert::{Outbox, OutboxOptions};
+use larnax_core::Clock;
+use larnax_spec::Config;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
+use agent::{Agent, AgentParts};
+use journal::Journal;
+use plan::Plan;
+use server::{Pages, ServerOptions};
+use sinks::{Identity, Sinks};
+use tasks::Collectors;
+
+/// What the edge role needs.
+pub struct Deps {
+    /// A checked config.
+    pub config: Config,
+    /// Reads the config again; the error is a sentence for the log.
+    pub reload: Box<dyn Fn() -> Result<Config, String>>,
+    /// Where it keeps what it learns.
+    pub state: PathBuf,
+    /// Time.
+    pub clock: Rc<dyn Clock>,
+    /// The page, where the program has one.
+    pub pages: Option<Pages>,
+    /// Whether the last hour is kept for the page.
+    pub keep_history: bool,
+    /// Local listeners, for a person to choose from.
+    pub listeners: Vec<server::api::ListenerReport>,
+}
+
+/// Why the agent can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum EdgeError {
+    /// Somebody else listens there, or the address isn't this machine's.
+    #[error("can't listen on {address}: {reason}; give another address with --listen, or --listen :0 for any free port")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        reason: std::io::Error,
+    },
+    /// The token can't be read.
+    #[error("the token of the API can't be read: {0}")]
+    Token(std::io::Error),
+    /// What the config asks for can't be.
+    #[error("{0}")]
+    Plan(String),
+    /// The outbox or a sink can't be made.
+    #[error(transparent)]
+    Alert(#[from] larnax_alert::AlertError),
+    /// The system gives no signals.
+    #[error("signals can't be received: {0}")]
+    Signals(std::io::Error),
+}
+
+/// The edge role, ready to run.
+pub struct Edge {
+    listener: TcpListener,
+    address: SocketAddr,
+    server: ServerOptions,
+    agent: Rc<RefCell<Agent>>,
+    outbox: Rc<Outbox>,
+    sinks: Sinks,
+    plan: Plan,
+    config: Config,
+    reload: Box<dyn Fn() -> Result<Config, String>>,
+    reload_wanted: Rc<Notify>,
+    clock: Rc<dyn Clock>,
+    hostname: String,
+}
+
+impl Edge {
+    /// Opens everything: listener, outbox, models, evidence.
+    pub async fn create(deps: Deps) -> Result<Self, EdgeError> {
+        let Deps { config, reload, state, clock, pages, keep_history, listeners } = deps;
+        let hostname = process::hostname();
+        let plan = Plan::of(&config, &hostname).map_err(EdgeError::Plan)?;
+        let token = config.api.token().map(|token| token.read()).transpose().map_err(EdgeError::Token)?;
+        let token = token.map(|secret| secret.expose().to_owned());
+        let wanted = config.listen.0;
+        let refused = |reason| EdgeError::Listen { address: wanted, reason };
+        let listener = TcpListener::bind(wanted).await.map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+
+        let source = format!("/larnax/edge/{hostname}");
+        let identity = Identity { hostname: hostname.clone(), source: source.clone(), page: format!("http://{address}/") };
+        let sinks = Sinks::of(&config, &identity, &clock)?;
+        let options = OutboxOptions { max_bytes: config.alerts.spool.max_bytes.0, sinks: sinks.names() };
+        let (outbox, recovered) = Outbox::open(Some(&state.join("outbox")), options)?;
+        let outbox = Rc::new(outbox);
+        let reload_wanted = Rc::new(Notify::new());
+        let mut agent = Agent::new(AgentParts {
+            clock: Rc::clone(&clock),
+            state: Some(state),
+            journal: Journal::new(source, Rc::clone(&outbox), recovered.open),
+            sinks: Box::new(Vec::new),
+            reload: Rc::clone(&reload_wanted),
+            keep_history,
+            listeners,
+        });
+        agent.notices(recovered.damaged);
+        agent.apply(&plan);
+        Ok(Self {
+            listener,
+            address,
+            server: ServerOptions { listen: address, token, pages },
+            agent: Rc::new(RefCell::new(agent)),
+            outbox,
+            sinks,
+            plan,
+            config,
+            reload,
+            reload_wanted,
+            clock,
+            hostname,
+        })
+    }
+
+    /// Where the server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many components are watched.
+    pub fn components(&self) -> usize {
+        self.plan.components.len()
+    }
+
+    /// Watches until SIGTERM or SIGINT; then sends what is pending, saves everything and returns. SIGHUP reloads.
+    pub async fn run(self) -> Result<(), EdgeError> {
+        let Self { listener, server, agent, outbox, sinks, plan, mut config, reload, reload_wanted, clock, hostname, .. } =
+            self;
+        let mut terminate = signal(SignalKind::terminate()).map_err(EdgeError::Signals)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(EdgeError::Signals)?;
+        let mut hang_up = signal(SignalKind::hangup()).map_err(EdgeError::Signals)?;
+
+        let sinks = Rc::new(sinks.start(&outbox, &clock));
+        let reported = (Rc::clone(&sinks), Rc::clone(&outbox));
+        agent.borrow_mut().sinks = Box::new(move || reported.0.report(&reported.1));
+        let serving = tokio::task::spawn_local(server::serve(listener, server, Rc::clone(&agent)));
+        let mut collectors = Collectors::start(&plan, &agent, &clock);
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hang_up.recv() => {}
+                () = reload_wanted.notified() => {}
+            }
+            match reload().and_then(|fresh| Ok((Plan::of(&fresh, &hostname)?, fresh))) {
+                Ok((plan, fresh)) => {
+                    // Ended before the agent changes: their places are those of the old plan.
+                    drop(collectors);
+                    let mut agent_now = agent.borrow_mut();
+                    agent_now.notices(needs_restart(&config, &fresh));
+                    agent_now.apply(&plan);
+                    drop(agent_now);
+                    collectors = Collectors::start(&plan, &agent, &clock);
+                    config = fresh;
+                    tracing::info!(components = plan.components.len(), "reloaded");
+                }
+                Err(error) => {
+                    agent.borrow_mut().notices([format!("the config was not reloaded, the old one goes on: {error}")]);
+                }
+            }
+        }
+        tracing::info!("stopping");
+        drop(collectors);
+        serving.abort();
+        agent.borrow_mut().save_all();
+        agent.borrow_mut().sinks = Box::new(Vec::new);
+        // The server's last connections may still hold it; then the sinks end with the process.
+        if let Ok(sinks) = Rc::try_unwrap(sinks) {
+            sinks.stop().await;
+        }
+        Ok(())
+    }
+}
+
+/// What a reload can't change.
+fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
+    let changed = [
+        ("listen", old.listen != new.listen),
+        ("api", old.api != new.api),
+        ("state", old.state != new.state),
+        ("alerts", old.alerts != new.alerts || old.external_labels != new.external_labels),
+    ];
+    let sentence = |name| format!("`{name}` has changed in the config: that takes effect at the next start");
+    changed.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| sentence(name)).collect()
+}

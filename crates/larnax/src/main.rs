@@ -1,1 +1,33 @@
-fn main() {}
+//! `larnax`: watches this machine and what runs on it, learns what is normal, and speaks only when it isn't.
+
+mod check;
+mod cli;
+mod client;
+mod detect;
+mod explain;
+mod output;
+mod pages;
+mod status;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command.unwrap_or(Command::Up(cli.up)) {
+        Command::Up(args) => up::up(args),
+        Command::Edge(args) => larnax_edge::run(args, larnax_edge::Extras::default()).map(|()| ExitCode::SUCCESS),
+        Command::Detect(args) => detect::detect(&args),
+        Command::Status(args) => status::status(&args),
+        Command::Explain(args) => explain::explain(&args),
+        Command::Check(args) => check::check(&args),
+        Command::Completions { shell } => cli::completions(shell),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("larnax: {error:#}");
+        ExitCode::from(cli::FAILED)
+    })
+}

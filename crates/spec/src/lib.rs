@@ -1,1 +1,35 @@
-//! spec
+//! Everything that a person writes: the config, as serde types with checked values, a schema and a reference.
+//!
+//! [`Config::from_yaml`] goes from a text to a checked config and reports every problem with its file, line, column and
+//! field. Reading is pure; [`Config::load`] and [`Config::check_files`] are the only places that touch the disk.
+
+pub mod env;
+
+mod alerts;
+mod check;
+mod client;
+mod config;
+mod files;
+mod host;
+mod load;
+mod path;
+mod prometheus;
+mod report;
+mod scrape;
+mod suggest;
+mod value;
+mod yaml;
+
+#[cfg(feature = "schema")]
+pub mod reference;
+
+pub use alerts::{Alerting, AlertmanagerConfig, Alerts, Receiver, Spool};
+pub use client::{Auth, Authorization, BasicAuth, TlsConfig};
+pub use config::{Api, Config, Detect, Detector, Evidence, Global, Limits, Metrics};
+pub use env::Environment;
+pub use host::{Host, HostConfig};
+pub use report::{ConfigErrors, Problem, Warning};
+pub use scrape::{Scheme, ScrapeConfig, ScrapeTarget, StaticConfig};
+pub use value::{
+    AlertBudget, BudgetSpan, Bytes, Listen, Pattern, Period, Secret, SecretSource, Url, ValueError,
+};

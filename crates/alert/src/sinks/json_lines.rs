@@ -1,0 +1,121 @@
+//! JSON lines: one CloudEvent per line, in a file or on standard output.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use larnax_core::Event;
+
+use crate::sinks::{DeliveryError, LocalFuture, Sink};
+
+/// Where the lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Appended to a file, which is opened again when somebody rotated it away. The file only grows: rotate it.
+    File(PathBuf),
+    /// Standard output.
+    Stdout,
+}
+
+/// How lines are written.
+#[derive(Clone, Debug)]
+pub struct JsonLinesOptions {
+    /// The sink's name.
+    pub name: String,
+    /// Where to.
+    pub output: Output,
+    /// Also anomalies that were only recorded.
+    pub recorded: bool,
+}
+
+impl JsonLinesOptions {
+    /// Everything, recorded anomalies included.
+    pub fn new(name: &str, output: Output) -> Self {
+        Self { name: name.to_owned(), output, recorded: true }
+    }
+}
+
+/// The sink.
+#[derive(Debug)]
+pub struct JsonLines {
+    options: JsonLinesOptions,
+    file: Option<File>,
+    lines: Vec<u8>,
+    /// The last write broke off, perhaps within a line.
+    torn: bool,
+}
+
+impl JsonLines {
+    /// Opens nothing yet.
+    pub fn new(options: JsonLinesOptions) -> Self {
+        Self { options, file: None, lines: Vec::new(), torn: false }
+    }
+
+    fn write(&mut self, events: &[Event]) -> io::Result<()> {
+        self.lines.clear();
+        if self.torn {
+            self.lines.push(b'\n');
+        }
+        let recorded = self.options.recorded;
+        for event in events.iter().filter(|event| recorded || event.data.anomaly.alerted) {
+            serde_json::to_writer(&mut self.lines, event)?;
+            self.lines.push(b'\n');
+        }
+        if self.lines.is_empty() {
+            return Ok(());
+        }
+        self.torn = true;
+        match &self.options.output {
+            Output::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(&self.lines)?;
+                stdout.flush()?;
+            }
+            Output::File(path) => {
+                if self.file.as_ref().is_none_or(|file| !is_still_at(file, path)) {
+                    self.file = Some(open(path)?);
+                }
+                if let Some(file) = &mut self.file {
+                    file.write_all(&self.lines)?;
+                    // Afterwards the outbox forgets them. Pipes and terminals can't be synced.
+                    if file.metadata()?.is_file() {
+                        file.sync_data()?;
+                    }
+                }
+            }
+        }
+        self.torn = false;
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    File::options().create(true).append(true).open(path)
+}
+
+fn is_still_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(open), Ok(there)) => (open.dev(), open.ino()) == (there.dev(), there.ino()),
+        _ => false,
+    }
+}
+
+impl Sink for JsonLines {
+    fn name(&self) -> &str {
+        &self.options.name
+    }
+
+    fn deliver<'a>(&'a mut self, events: &'a [Event]) -> LocalFuture<'a, Result<(), DeliveryError>> {
+        Box::pin(async move {
+            self.write(events).map_err(|error| {
+                self.file = None;
+                let place = match &self.options.output {
+                    Output::File(path) => path.display().to_string(),
+                    Output::Stdout => "standard output".to_owned(),
+                };
+                DeliveryError::retryable(format!("{place}: {error}; expected a file that can be appended to"))
+            })
+        })
+    }
+}

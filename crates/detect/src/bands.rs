@@ -1,0 +1,367 @@
+//! What one series is expected to do.
+//!
+//! **Two predictors.** The *level* is the slow mean with its deviation; the *local forecast* is a mean over the last
+//! [`LOCAL_SECONDS`] with the root mean square of its own errors. A value is judged by the one that it is nearer to: a
+//! series that stands is held to its level, one that wanders (memory, caches, disk use) is held to where it just was,
+//! and a step is far from both. A ramp (a clock, an uptime) is followed with its mean slope.
+//!
+//! **Two questions.** Is this value a spike, and has the series shifted? The second looks at the residual averaged over
+//! [`SHIFT_SECONDS`], each sample bounded, so that a burst of two seconds does not count as a shift. Without it, a
+//! machine whose cpu peaks for a second now and then could be pinned at 100 % without anybody being told.
+//!
+//! **Limits from records.** A band is the larger of k₀ robust deviations and a multiple of the largest surprise that was
+//! taken as normal ([`crate::normalise::Record`]). The multiple falls from many to 1.5 as samples come in: for tails that
+//! fall with the third power (as Student's t with three degrees of freedom) the chance that the next value exceeds
+//! a·record among n is about a⁻³/n, so that m series together flag about [`FLAG_SHARE`] of the samples at
+//! a = (m/(0.02·n))^⅓.
+//!
+//! **When it fails.** A series that was constant (an error counter at 0) can't raise a flag alone when it moves for the
+//! first ten times, because nothing says what is much: it is noted, shows up in contributions and counts in the joint
+//! error. Faults slower than minutes in a wandering series are followed. What is a spike in a bursty series has to exceed
+//! the bursts by half.
+//!
+//! **Cost.** 16 numbers and about 20 ns a series and sample.
+
+use crate::normalise::{Moments, Record, gain};
+
+/// Memory of the local forecast in seconds; at least four samples.
+pub const LOCAL_SECONDS: f64 = 20.0;
+/// Memory of the shift in seconds; at least one and a half samples.
+pub const SHIFT_SECONDS: f64 = 6.0;
+/// Share of the samples that may be flagged in the time in which records are young; the tracker asks for 3 in 5.
+pub const FLAG_SHARE: f64 = 0.02;
+/// How far beyond an old record a value has to be.
+const RECORD_MARGIN: f64 = 1.5;
+/// A shift is flagged at this share of what flags a spike: averaging takes noise away, but less the more a series is
+/// correlated with itself.
+const SHIFT_SHARE: f64 = 0.7;
+/// One sample moves the shift by at most this many limits.
+const SHIFT_CLIP: f64 = 3.0;
+/// A deviation is at least this share of the level, for series that stand and that wander: smaller changes are real but
+/// not worth a page.
+const RELATIVE_FLOOR: f64 = 0.001;
+const RELATIVE_FLOOR_WANDERING: f64 = 0.01;
+/// A deviation is at least this many of the smallest steps that the series makes (counts going from 0 to 1, 4 kB pages).
+const STEP_FLOOR: f64 = 0.4;
+/// Winsorising after warm-up, in deviations.
+const WINSOR: f64 = 6.0;
+/// Changes that a series must have made before it may raise a flag alone (specification 0.5).
+const MOVING_CHANGES: u32 = 10;
+/// The deviation that a series gets at most before that.
+const STILL_CAP: f64 = 0.8;
+/// Samples before a band is shown.
+pub const MIN_SHOWN: f64 = 10.0;
+/// Samples before a band is relied on.
+pub const MIN_READY: f64 = 60.0;
+/// Deviations that are told apart.
+const MAX_DEVIATION: f64 = 1e4;
+/// Values beyond this are treated as missing: their squares would overflow.
+pub const MAX_VALUE: f64 = 1e120;
+/// What one series may add to the joint error, in joint units; at 8 it has reached its own limit and speaks for itself.
+pub const JOINT_CLIP: f64 = 8.0;
+
+/// What is known of one series; also the form in which it is saved.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Band {
+    /// Values learnt, by weight.
+    #[prost(double, tag = "1")]
+    pub seen: f64,
+    /// Seconds learnt over.
+    #[prost(double, tag = "2")]
+    pub age: f64,
+    /// The level.
+    #[prost(double, tag = "3")]
+    pub mean: f64,
+    /// Variance around the level.
+    #[prost(double, tag = "4")]
+    pub var: f64,
+    /// Mean of the last seconds.
+    #[prost(double, tag = "5")]
+    pub local: f64,
+    /// Mean square of the local errors.
+    #[prost(double, tag = "6")]
+    pub innovation: f64,
+    /// Mean of the local errors: not 0 on a ramp.
+    #[prost(double, tag = "7")]
+    pub drift: f64,
+    /// Largest residual of a single sample.
+    #[prost(double, tag = "8")]
+    pub spike: f64,
+    /// The same, undecided.
+    #[prost(double, tag = "9")]
+    pub spike_pending: f64,
+    /// The residual averaged over seconds.
+    #[prost(double, tag = "10")]
+    pub shift: f64,
+    /// Largest shift.
+    #[prost(double, tag = "11")]
+    pub shift_record: f64,
+    /// The same, undecided.
+    #[prost(double, tag = "12")]
+    pub shift_pending: f64,
+    /// The last value.
+    #[prost(double, tag = "13")]
+    pub last: f64,
+    /// The smallest change that is not 0.
+    #[prost(double, tag = "14")]
+    pub step: f64,
+    /// How often it changed, up to some number.
+    #[prost(uint32, tag = "15")]
+    pub changes: u32,
+    /// Seconds since it was last there.
+    #[prost(double, tag = "16")]
+    pub missing: f64,
+}
+
+/// What is the same for all series of one row.
+#[derive(Clone, Copy, Debug)]
+pub struct RowContext {
+    /// Seconds since the row before.
+    pub dt: f64,
+    /// Seconds that the local forecast is out of date.
+    pub held: f64,
+    /// Memory of the local forecast in seconds.
+    pub local_memory: f64,
+    /// Gain of the local forecast.
+    pub local_gain: f64,
+    /// Gain of the shift.
+    pub shift_gain: f64,
+    /// Fading of records.
+    pub fade: f64,
+    /// Memory of level and scale in seconds.
+    pub memory: f64,
+    /// Seconds after which a series is relied on.
+    pub warm_up: f64,
+    /// Half-width of a band in deviations.
+    pub k0: f64,
+    /// How many series move.
+    pub moving: f64,
+}
+
+impl RowContext {
+    /// How far beyond a record of `seen` samples a value has to be.
+    fn margin(&self, seen: f64) -> f64 {
+        (self.moving / (FLAG_SHARE * seen.max(1.0))).cbrt().max(RECORD_MARGIN)
+    }
+}
+
+/// What a band says about a value.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Judged {
+    /// The expected value.
+    pub expected: f64,
+    /// Half the width of the band around it.
+    pub half_width: f64,
+    /// Signed, in half-widths.
+    pub deviation: f64,
+    /// Signed residual in the unit of the series.
+    pub residual: f64,
+    /// Signed, in joint units: 8 at the limit of an old band.
+    pub joint: f64,
+}
+
+impl Band {
+    /// Whether it moves: it may raise a flag alone.
+    pub fn moves(&self) -> bool {
+        self.changes >= MOVING_CHANGES
+    }
+
+    /// Whether its correlation time is longer than the local memory, so that the level says little: of white noise
+    /// around a level the local errors have the variance of the level, of a random walk a small part of it.
+    pub fn wanders(&self) -> bool {
+        self.innovation < 0.5 * self.var
+    }
+
+    /// Whether a band can be shown.
+    pub fn shown(&self) -> bool {
+        self.seen >= MIN_SHOWN
+    }
+
+    /// Whether it can be relied on.
+    pub fn ready(&self, warm_up: f64) -> bool {
+        self.seen >= MIN_READY && self.age >= warm_up
+    }
+
+    /// Judges a value; moves only the shift, which is a measurement and no part of what is learnt.
+    ///
+    /// Hot: no allocation.
+    pub fn judge(&mut self, x: f64, row: &RowContext) -> Judged {
+        let wanders = self.wanders();
+        let floor = STEP_FLOOR * self.step;
+        let level_scale = self.var.sqrt().max(RELATIVE_FLOOR * self.mean.abs()).max(floor);
+        let stretch = 1.0 + row.held / row.local_memory;
+        let forecast = if self.drift * self.drift > 0.25 * self.innovation {
+            self.local + self.drift * stretch
+        } else {
+            self.local
+        };
+        let relative = if wanders { RELATIVE_FLOOR_WANDERING } else { RELATIVE_FLOOR };
+        let mut local_scale = self.innovation.sqrt().max(relative * self.local.abs()).max(floor);
+        if wanders {
+            // A series that wanders can be anywhere after a while, so its band opens with the time it was not followed:
+            // with that time and not with its root as for a random walk, because caches move in leaps.
+            local_scale *= stretch;
+        }
+        let margin = row.margin(self.seen);
+        let half_width = |scale: f64| (row.k0 * scale).max(margin * self.spike);
+        let (level_width, local_width) = (half_width(level_scale), half_width(local_scale));
+        let (from_level, from_local) = (x - self.mean, x - forecast);
+        let by_level = from_level.abs() * local_width <= from_local.abs() * level_width;
+        let (expected, residual, scale, half_width) = if by_level {
+            (self.mean, from_level, level_scale, level_width)
+        } else {
+            (forecast, from_local, local_scale, local_width)
+        };
+        let shift_width = (SHIFT_SHARE * row.k0 * scale).max(margin * self.shift_record);
+        let bound = SHIFT_CLIP * shift_width;
+        self.shift += row.shift_gain * (residual.clamp(-bound, bound) - self.shift);
+        let (mut deviation, mut width) = (ratio(residual, half_width), half_width);
+        let shifted = ratio(self.shift, shift_width);
+        if shifted.abs() > deviation.abs().max(1.0) {
+            (deviation, width) = (shifted, shift_width);
+        }
+        let joint_scale = scale.max(RECORD_MARGIN * self.spike / row.k0);
+        let mut joint = ratio(residual, joint_scale).clamp(-JOINT_CLIP, JOINT_CLIP);
+        if !self.moves() {
+            deviation = deviation.clamp(-STILL_CAP, STILL_CAP);
+            joint = joint.clamp(-0.5 * JOINT_CLIP, 0.5 * JOINT_CLIP);
+        }
+        Judged { expected, half_width: width, deviation, residual, joint }
+    }
+
+    /// Learns a value that was judged as `judged`.
+    ///
+    /// Hot: no allocation.
+    pub fn learn(&mut self, x: f64, judged: &Judged, weight: f64, row: &RowContext) {
+        self.missing = 0.0;
+        if self.seen == 0.0 {
+            *self = Self { seen: weight, mean: x, local: x, last: x, ..Self::default() };
+            return;
+        }
+        let change = (x - self.last).abs();
+        self.last = x;
+        if change > 0.0 {
+            self.changes = self.changes.saturating_add(1).min(1_000);
+            self.step = if self.step > 0.0 { self.step.min(change) } else { change };
+        }
+        self.seen += weight;
+        self.age += row.dt;
+        let ready = self.ready(row.warm_up);
+        let gain = weight * gain(self.seen, row.dt, row.memory);
+        let level_bound = if ready { WINSOR * self.var.sqrt().max(0.2 * judged.half_width) } else { f64::MAX };
+        let mut level = Moments { mean: self.mean, var: self.var };
+        level.learn(self.mean + (x - self.mean).clamp(-level_bound, level_bound), gain);
+        (self.mean, self.var) = (level.mean, level.var);
+        let local_bound =
+            if ready { WINSOR * self.innovation.sqrt().max(0.2 * judged.half_width) } else { f64::MAX };
+        let error = (x - self.local).clamp(-local_bound, local_bound);
+        self.innovation += gain * (error * error - self.innovation);
+        self.drift += gain * (error - self.drift);
+        self.local += weight * row.local_gain.max(1.0 / self.seen.max(1.0)) * (x - self.local);
+        if self.shown() {
+            let mut spike = self.spikes();
+            spike.learn(judged.residual.abs() * weight, row.fade);
+            self.spike = spike.value;
+            let mut shift = self.shifts();
+            shift.learn(self.shift.abs() * weight, row.fade);
+            self.shift_record = shift.value;
+        }
+    }
+
+    /// Notes a value of a row that was flagged.
+    pub fn suspect(&mut self, judged: &Judged) {
+        self.missing = 0.0;
+        self.spike_pending = self.spike_pending.max(judged.residual.abs());
+        self.shift_pending = self.shift_pending.max(self.shift.abs());
+    }
+
+    /// The stretch of flagged rows is over.
+    pub fn settle(&mut self, was_anomaly: bool) {
+        let (mut spike, mut shift) = (self.spikes(), self.shifts());
+        spike.settle(was_anomaly);
+        shift.settle(was_anomaly);
+        (self.spike, self.spike_pending) = (spike.value, spike.pending);
+        (self.shift_record, self.shift_pending) = (shift.value, shift.pending);
+    }
+
+    /// An anomaly has left it at `x`, outside its band: it goes on from there.
+    pub fn reseat(&mut self, x: f64) {
+        (self.mean, self.local, self.last) = (x, x, x);
+        (self.drift, self.shift) = (0.0, 0.0);
+        self.seen = self.seen.min(MIN_READY);
+    }
+
+    /// Learns its level afresh; what it was seen to do stays known.
+    pub fn adopt(&mut self) {
+        *self = Self {
+            spike: self.spike,
+            shift_record: self.shift_record,
+            step: self.step,
+            changes: self.changes,
+            ..Self::default()
+        };
+    }
+
+    /// Adds what another instance learnt about the same series.
+    pub fn merge(&mut self, other: &Self) {
+        if other.seen <= 0.0 {
+            return;
+        }
+        if self.seen <= 0.0 {
+            *self = Self { shift: 0.0, spike_pending: 0.0, shift_pending: 0.0, ..other.clone() };
+            return;
+        }
+        let seen = self.seen + other.seen;
+        let share = other.seen / seen;
+        let difference = other.mean - self.mean;
+        self.mean += difference * share;
+        self.var =
+            self.var * (1.0 - share) + other.var * share + difference * difference * share * (1.0 - share);
+        self.innovation += (other.innovation - self.innovation) * share;
+        self.drift += (other.drift - self.drift) * share;
+        self.spike = self.spike.max(other.spike);
+        self.shift_record = self.shift_record.max(other.shift_record);
+        self.step =
+            if self.step > 0.0 && other.step > 0.0 { self.step.min(other.step) } else { self.step.max(other.step) };
+        self.changes = self.changes.saturating_add(other.changes).min(1_000);
+        self.age += other.age;
+        self.seen = seen;
+    }
+
+    /// Whether every number in it is one that this program can have written.
+    pub fn is_sound(&self) -> bool {
+        let numbers = [self.mean, self.local, self.drift, self.shift, self.last];
+        let not_negative = [
+            self.seen,
+            self.age,
+            self.var,
+            self.innovation,
+            self.spike,
+            self.spike_pending,
+            self.shift_record,
+            self.shift_pending,
+            self.step,
+            self.missing,
+        ];
+        numbers.iter().all(|x| x.is_finite()) && not_negative.iter().all(|x| x.is_finite() && *x >= 0.0)
+    }
+
+    fn spikes(&self) -> Record {
+        Record { value: self.spike, pending: self.spike_pending }
+    }
+
+    fn shifts(&self) -> Record {
+        Record { value: self.shift_record, pending: self.shift_pending }
+    }
+}
+
+/// `a / b`, where nothing over nothing is nothing; bounded.
+fn ratio(a: f64, b: f64) -> f64 {
+    if a == 0.0 {
+        0.0
+    } else if b > 0.0 {
+        (a / b).clamp(-MAX_DEVIATION, MAX_DEVIATION)
+    } else {
+        MAX_DEVIATION.copysign(a)
+    }
+}

@@ -1,0 +1,104 @@
+//! How a watch is saved and restored, so that a restart neither forgets what is normal nor loses an open anomaly.
+//!
+//! The detector keeps its own envelope inside; anomalies are kept in the JSON of their events, which already evolves.
+
+use larnax_core::model_store::Envelope;
+use larnax_core::{Anomaly, AnomalyKind, Timestamp};
+use prost::Message as _;
+
+use crate::detector::{DetectError, open};
+use crate::tracker::Tracker;
+use crate::watch::Watch;
+
+/// The newest format that is read, and the one that is written.
+const VERSION: u16 = 1;
+const KIND: &str = "watch";
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Saved {
+    #[prost(bytes = "vec", tag = "1")]
+    detector: Vec<u8>,
+    #[prost(message, optional, tag = "2")]
+    tracker: Option<Tracker>,
+    /// JSON, each open.
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    open: Vec<Vec<u8>>,
+    /// JSON.
+    #[prost(bytes = "vec", optional, tag = "4")]
+    ended: Option<Vec<u8>>,
+    #[prost(double, tag = "5")]
+    period: f64,
+    #[prost(int64, optional, tag = "6")]
+    last: Option<i64>,
+    #[prost(uint32, tag = "7")]
+    presence_rows: u32,
+    #[prost(double, tag = "8")]
+    presence_age: f64,
+    #[prost(string, repeated, tag = "9")]
+    churning: Vec<String>,
+}
+
+fn read(json: &[u8]) -> Result<Anomaly, DetectError> {
+    serde_json::from_slice(json)
+        .map_err(|e| DetectError::Inconsistent { kind: KIND, reason: format!("an anomaly can't be read: {e}") })
+}
+
+impl Watch {
+    /// Everything that a restart must not lose, in an envelope of kind `watch`.
+    pub fn save(&self) -> Vec<u8> {
+        let json = |anomaly: &Anomaly| serde_json::to_vec(anomaly).unwrap_or_default();
+        let (presence_rows, presence_age, churning) = self.presence.saved();
+        let saved = Saved {
+            detector: self.detector.save(),
+            tracker: Some(self.tracker.clone()),
+            open: self.open_anomalies().map(json).collect(),
+            ended: self.ended.as_ref().map(json),
+            period: self.period,
+            last: self.last.map(Timestamp::nanos),
+            presence_rows,
+            presence_age,
+            churning: churning.to_vec(),
+        };
+        Envelope { kind: KIND, version: VERSION, payload: &saved.encode_to_vec() }.encode()
+    }
+
+    /// Takes over saved state; open anomalies go on under their ids. On an error the watch is as it was.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<(), DetectError> {
+        let saved: Saved = open(bytes, KIND, VERSION)?;
+        let opened = saved.open.iter().map(|json| read(json)).collect::<Result<Vec<_>, _>>()?;
+        let ended = saved.ended.as_deref().map(read).transpose()?;
+        let period_is_sound = saved.period.is_finite() && saved.period > 0.0;
+        if !period_is_sound || !(saved.presence_age >= 0.0 && saved.presence_age.is_finite()) {
+            let reason = format!("a sampling period of {} seconds", saved.period);
+            return Err(DetectError::Inconsistent { kind: KIND, reason });
+        }
+        let schema = self.schema().clone();
+        self.detector.restore(&saved.detector)?;
+        let of_kind = |kind| opened.iter().find(|a: &&Anomaly| a.kind == kind).cloned();
+        self.deviation = of_kind(AnomalyKind::Deviation);
+        self.vanished = of_kind(AnomalyKind::MetricAbsent);
+        self.silence = of_kind(AnomalyKind::TargetAbsent);
+        self.ended = ended;
+        self.tracker = saved.tracker.unwrap_or_default();
+        if self.tracker.is_open() != self.deviation.is_some() {
+            self.tracker = Tracker::default();
+            self.deviation = None;
+        }
+        let absent = self.vanished.as_ref().map_or(&[][..], |a| &a.metrics);
+        self.presence.restore(saved.presence_rows, saved.presence_age, saved.churning, absent);
+        if !schema.is_empty() {
+            self.presence.resize(&schema, self.settings.warm_up.as_secs_f64());
+        }
+        self.find_named();
+        self.period = saved.period;
+        self.last = saved.last.map(Timestamp::from_nanos);
+        self.resumed = true;
+        Ok(())
+    }
+
+    /// Adds what another watch's detector learnt; anomalies are not taken over. On an error nothing has changed.
+    pub fn merge(&mut self, bytes: &[u8]) -> Result<(), DetectError> {
+        let saved: Saved = open(bytes, KIND, VERSION)?;
+        self.detector.merge(&saved.detector)
+    }
+}

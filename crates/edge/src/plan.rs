@@ -1,0 +1,253 @@
+//! From a config to what is watched: pure, so that everything is known before anything starts.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use larnax_alert::ring::RingOptions;
+use larnax_collect::host::{CgroupPattern, HostOptions, HostSource, ProcessGroup};
+use larnax_collect::scrape::{Gzip, ScrapeOptions, ScrapeSource};
+use larnax_collect::{ErrorClass, Source, SourceError};
+use larnax_core::{Clock, Component, ComponentId};
+use larnax_detect::Settings;
+use larnax_http::Url;
+use larnax_spec::{Config, HostConfig, ScrapeConfig, ScrapeTarget};
+
+use crate::client;
+use crate::keeper::store_name;
+
+/// How many redirects are followed where a job allows it, as Go's HTTP client does for Prometheus.
+const MAX_REDIRECTS: usize = 10;
+
+/// What an agent watches.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// The default time between samples.
+    pub interval: Duration,
+    /// Alerts that a group may give in [`Plan::alert_period`].
+    pub alerts_allowed: f64,
+    /// The period of the alert budget.
+    pub alert_period: Duration,
+    /// What is watched, each with a name of its own.
+    pub components: Vec<ComponentPlan>,
+    /// What a person should know about it.
+    pub notices: Vec<String>,
+}
+
+/// How one component is watched.
+#[derive(Clone, Debug)]
+pub(crate) struct ComponentPlan {
+    /// Its name, group and labels.
+    pub component: Component,
+    /// Time between samples.
+    pub interval: Duration,
+    /// Where its samples come from; the first one leads.
+    pub sources: Vec<SourcePlan>,
+    /// Select, rate, join, resample.
+    pub pipeline: larnax_pipeline::Options,
+    /// How it is judged.
+    pub settings: Settings,
+    /// Limits of its evidence.
+    pub ring: RingOptions,
+}
+
+impl ComponentPlan {
+    /// The name of its evidence folder.
+    pub(crate) fn file_name(&self) -> String {
+        store_name("", self.component.id.as_str()).trim_start_matches('/').replace('/', "~").replace(':', "+")
+    }
+}
+
+/// A source that can be made, again if need be.
+#[derive(Clone, Debug)]
+pub(crate) enum SourcePlan {
+    /// An endpoint.
+    Scrape(Box<ScrapeOptions>),
+    /// This machine.
+    Host(Box<HostOptions>),
+}
+
+impl SourcePlan {
+    /// A URL or `host`.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Scrape(options) => options.url.to_string(),
+            Self::Host(_) => "host".to_owned(),
+        }
+    }
+
+    /// Makes it.
+    ///
+    /// # Errors
+    /// When the options can't be, or when there is nothing to read yet.
+    pub(crate) fn build(&self, clock: &Rc<dyn Clock>) -> Result<Box<dyn Source>, SourceError> {
+        Ok(match self {
+            Self::Scrape(options) => Box::new(ScrapeSource::new((**options).clone(), Rc::clone(clock))?),
+            Self::Host(options) => Box::new(HostSource::new((**options).clone(), Rc::clone(clock))?),
+        })
+    }
+}
+
+impl Plan {
+    /// What `config` asks for on the machine `hostname`.
+    ///
+    /// # Errors
+    /// A sentence about the first thing that can't be, for a config that was not checked.
+    pub(crate) fn of(config: &Config, hostname: &str) -> Result<Self, String> {
+        let mut components = Vec::new();
+        if let Some(host) = config.watched_host() {
+            components.push(plan_host(config, &host, hostname).map_err(|error| format!("host: {error}"))?);
+        }
+        for job in &config.scrape_configs {
+            for target in job.targets() {
+                let planned = plan_target(config, job, &target);
+                components.push(planned.map_err(|error| format!("job {}: {error}", job.job_name))?);
+            }
+        }
+        let budget = config.detect.alert_budget;
+        let mut plan = Self {
+            interval: config.interval.0,
+            alerts_allowed: f64::from(budget.alerts),
+            alert_period: budget.span(),
+            components,
+            notices: Vec::new(),
+        };
+        plan.refuse_duplicates();
+        plan.refuse_above(config.limits.max_components);
+        Ok(plan)
+    }
+
+    /// Two targets with the same job and instance would be one component: the first one stays.
+    fn refuse_duplicates(&mut self) {
+        let mut seen = BTreeMap::new();
+        for (at, component) in self.components.iter().enumerate() {
+            seen.entry(component.component.id.clone()).or_insert(at);
+        }
+        let notices = &mut self.notices;
+        let mut at = 0;
+        self.components.retain(|component| {
+            let first = seen.get(&component.component.id) == Some(&at);
+            at += 1;
+            if !first {
+                notices.push(format!("{} is named twice; it is watched once", component.component.id));
+            }
+            first
+        });
+    }
+
+    fn refuse_above(&mut self, most: usize) {
+        if self.components.len() > most {
+            self.notices.push(format!(
+                "{} components are more than limits.max_components ({most}): the last {} are not watched",
+                self.components.len(),
+                self.components.len() - most
+            ));
+            self.components.truncate(most);
+        }
+    }
+}
+
+fn plan_host(config: &Config, host: &HostConfig, hostname: &str) -> Result<ComponentPlan, SourceError> {
+    let interval = host.interval.unwrap_or(config.interval).0;
+    let labels = [("job", "host"), ("instance", hostname)];
+    let options = HostOptions {
+        proc: host.proc.clone(),
+        sys: host.sys.clone(),
+        cgroups: host.cgroups.iter().map(|p| CgroupPattern::new(p.as_str())).collect::<Result<_, _>>()?,
+        processes: host
+            .processes
+            .iter()
+            .map(|(name, pattern)| {
+                let regex = regex_lite::Regex::new(&format!("^(?:{})$", pattern.as_str()));
+                let failed = |error| SourceError::new(ErrorClass::Config, format!("processes.{name}: {error}"));
+                Ok(ProcessGroup { name: name.clone(), pattern: regex.map_err(failed)? })
+            })
+            .collect::<Result<_, SourceError>>()?,
+        ..HostOptions::default()
+    };
+    let mut pipeline = pipeline(config, interval)?;
+    pipeline.include.extend(patterns(&host.include)?);
+    pipeline.exclude.extend(patterns(&host.exclude)?);
+    Ok(ComponentPlan {
+        component: component("node", "local", hostname, "host", &labels),
+        interval,
+        sources: vec![SourcePlan::Host(Box::new(options))],
+        pipeline,
+        settings: settings(config, interval),
+        ring: ring(config),
+    })
+}
+
+fn plan_target(
+    config: &Config,
+    job: &ScrapeConfig,
+    target: &ScrapeTarget<'_>,
+) -> Result<ComponentPlan, SourceError> {
+    let interval = config.scrape_interval(job);
+    let url = Url::parse(&target.url).map_err(|e| SourceError::new(ErrorClass::Config, e.to_string()))?;
+    let defaults = ScrapeOptions::new(url, interval);
+    let options = ScrapeOptions {
+        timeout: config.scrape_timeout(job),
+        auth: client::auth(job.auth()),
+        tls: client::tls(job.tls_config.as_ref()),
+        body_size_limit: config.body_size(job),
+        // As in Prometheus, 0 sets no limit of its own; the component's limit stays.
+        sample_limit: match job.sample_limit {
+            0 => defaults.sample_limit,
+            limit => limit as usize,
+        },
+        gzip: if job.enable_compression { Gzip::Auto } else { Gzip::Never },
+        max_redirects: if job.follow_redirects { MAX_REDIRECTS } else { 0 },
+        ..defaults
+    };
+    let mut labels = vec![("job", job.job_name.as_str()), ("instance", target.instance)];
+    labels.extend(target.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    Ok(ComponentPlan {
+        component: component("service", &job.job_name, target.instance, &job.job_name, &labels),
+        interval,
+        sources: vec![SourcePlan::Scrape(Box::new(options))],
+        pipeline: pipeline(config, interval)?,
+        settings: settings(config, interval),
+        ring: ring(config),
+    })
+}
+
+fn component(kind: &str, scope: &str, name: &str, group: &str, labels: &[(&str, &str)]) -> Component {
+    Component {
+        id: ComponentId::from_parts(kind, scope, name),
+        group: group.to_owned(),
+        labels: labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+    }
+}
+
+fn pipeline(config: &Config, interval: Duration) -> Result<larnax_pipeline::Options, SourceError> {
+    Ok(larnax_pipeline::Options {
+        include: patterns(&config.metrics.include)?,
+        exclude: patterns(&config.metrics.exclude)?,
+        interval: Some(interval),
+        max_metrics: config.limits.max_metrics_per_component,
+        ..larnax_pipeline::Options::default()
+    })
+}
+
+fn patterns(config: &[larnax_spec::Pattern]) -> Result<Vec<larnax_pipeline::Pattern>, SourceError> {
+    let compile = |pattern: &larnax_spec::Pattern| larnax_pipeline::Pattern::new(pattern.as_str());
+    let failed = |error: larnax_pipeline::PatternError| SourceError::new(ErrorClass::Config, error.to_string());
+    config.iter().map(|pattern| compile(pattern).map_err(failed)).collect()
+}
+
+fn settings(config: &Config, interval: Duration) -> Settings {
+    let detect = &config.detect;
+    Settings {
+        interval: Some(interval),
+        warm_up: detect.warm_up.0,
+        open_after: detect.open_after.0,
+        close_after: detect.close_after.0,
+        adopt_after: detect.adopt_after.0,
+        ..Settings::default()
+    }
+}
+
+fn ring(config: &Config) -> RingOptions {
+    RingOptions { max_bytes: config.evidence.max_bytes.0, ..RingOptions::default() }
+}

@@ -1,0 +1,135 @@
+//! The sinks of a config, and the loops that feed them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use larnax_alert::sinks::{
+    Alertmanager, AlertmanagerOptions, JsonLines, JsonLinesOptions, Output, Sink, SinkStatus, Webhook,
+    WebhookOptions, deliver_loop,
+};
+use larnax_alert::{AlertError, Outbox};
+use larnax_core::Clock;
+use larnax_spec::Config;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::client;
+use crate::server::api::SinkReport;
+
+/// How long sinks may go on after the agent was told to stop.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// The sinks of an agent.
+pub(crate) struct Sinks {
+    sinks: Vec<(Box<dyn Sink>, Rc<SinkStatus>)>,
+}
+
+/// Sinks that run.
+pub(crate) struct Running {
+    statuses: Vec<(String, Rc<SinkStatus>)>,
+    tasks: Vec<JoinHandle<()>>,
+    stop: watch::Sender<bool>,
+}
+
+impl Sinks {
+    /// Makes the sinks of `config`; connects to nobody yet.
+    pub(crate) fn of(config: &Config, identity: &Identity, clock: &Rc<dyn Clock>) -> Result<Self, AlertError> {
+        let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+        let alerts = &config.alerts;
+        for receiver in &alerts.alertmanagers {
+            let Some(url) = &receiver.url else { continue };
+            let name = unique(&sinks, format!("alertmanager {}", url.authority()));
+            let options = AlertmanagerOptions {
+                http: client::options(receiver),
+                external_labels: config.external_labels.clone(),
+                resend_every: alerts.resend.0,
+                evidence_url: Some(identity.page.clone()),
+                ..AlertmanagerOptions::new(&name, url.as_str(), &identity.hostname)?
+            };
+            sinks.push(Box::new(Alertmanager::new(options, Rc::clone(clock))?));
+        }
+        for receiver in &alerts.webhooks {
+            let Some(url) = &receiver.url else { continue };
+            let name = unique(&sinks, format!("webhook {}", url.authority()));
+            let options = WebhookOptions {
+                http: client::options(receiver),
+                ..WebhookOptions::new(&name, url.as_str(), &identity.source)?
+            };
+            sinks.push(Box::new(Webhook::new(options, Rc::clone(clock))?));
+        }
+        if let Some(path) = &alerts.jsonl {
+            let output = if path == Path::new("-") { Output::Stdout } else { Output::File(path.clone()) };
+            sinks.push(Box::new(JsonLines::new(JsonLinesOptions::new("json lines", output))));
+        }
+        Ok(Self { sinks: sinks.into_iter().map(|sink| (sink, Rc::default())).collect() })
+    }
+
+    /// Their names, which the outbox remembers deliveries under.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.sinks.iter().map(|(sink, _)| sink.name().to_owned()).collect()
+    }
+
+    /// Starts a loop for each.
+    pub(crate) fn start(self, outbox: &Rc<Outbox>, clock: &Rc<dyn Clock>) -> Running {
+        let (stop, _) = watch::channel(false);
+        let mut running = Running { statuses: Vec::new(), tasks: Vec::new(), stop };
+        for (sink, status) in self.sinks {
+            running.statuses.push((sink.name().to_owned(), Rc::clone(&status)));
+            let mut stopped = running.stop.subscribe();
+            let shutdown = async move {
+                // An error means that the sender is gone, which is a stop as well.
+                let _ = stopped.wait_for(|stop| *stop).await;
+            };
+            let (outbox, clock) = (Rc::clone(outbox), Rc::clone(clock));
+            running.tasks.push(tokio::task::spawn_local(deliver_loop(outbox, sink, status, clock, DRAIN, shutdown)));
+        }
+        running
+    }
+}
+
+impl Running {
+    /// How they are doing.
+    pub(crate) fn report(&self, outbox: &Outbox) -> Vec<SinkReport> {
+        let one = |(name, status): &(String, Rc<SinkStatus>)| {
+            let health = status.health();
+            SinkReport {
+                name: name.clone(),
+                pending: outbox.pending_count(name),
+                delivered: health.delivered,
+                refused: health.refused,
+                sent_bytes: health.bytes_sent,
+                error: health.last_error,
+            }
+        };
+        self.statuses.iter().map(one).collect()
+    }
+
+    /// Stops them, once what is pending has gone out or some seconds are over.
+    pub(crate) async fn stop(self) {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            // A loop that panicked has nothing left to wait for.
+            let _ = task.await;
+        }
+    }
+}
+
+/// How the agent is called by those that it tells something.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    /// The machine's name.
+    pub hostname: String,
+    /// Source of its events, `/larnax/edge/HOSTNAME`.
+    pub source: String,
+    /// Where its page or API can be looked at.
+    pub page: String,
+}
+
+/// Two sinks on one host and port (with other paths) get a number.
+fn unique(sinks: &[Box<dyn Sink>], name: String) -> String {
+    let taken: BTreeMap<&str, ()> = sinks.iter().map(|sink| (sink.name(), ())).collect();
+    let numbered = (2..).map(|n| format!("{name} #{n}"));
+    std::iter::once(name.clone()).chain(numbered).find(|n| !taken.contains_key(n.as_str())).unwrap_or(name)
+}

@@ -1,0 +1,174 @@
+//! One component as the agent watches it: the walk of a sample from its sources to a verdict.
+
+use std::path::Path;
+use std::time::Duration;
+
+use larnax_alert::evidence::{EvidenceOptions, Judged, evidence};
+use larnax_alert::ring::Ring;
+use larnax_collect::{Cost, SourceError};
+use larnax_core::{Batch, Component, Evidence, Timestamp, Window};
+use larnax_detect::{AlertBudget, Change, Watch};
+use larnax_pipeline::{Pipeline, Step};
+
+use crate::history::History;
+use crate::plan::ComponentPlan;
+
+/// How long before an onset its past reaches: long enough for a median at a sample every 15 s.
+const PAST: Duration = Duration::from_secs(600);
+/// The past is thinned to about this many rows.
+const MAX_PAST_ROWS: usize = 600;
+
+/// One component: pipeline, watch, evidence ring, history.
+pub(crate) struct Watched {
+    /// Time between samples.
+    pub interval: Duration,
+    /// State of each source, in the order of the pipeline's inputs.
+    pub sources: Vec<SourceState>,
+    /// What judges it.
+    pub watch: Watch,
+    /// The last hour, where it is kept.
+    pub history: Option<History>,
+    /// When it was last written down.
+    pub saved: Option<Timestamp>,
+    component: Component,
+    pipeline: Pipeline,
+    ring: Option<Ring>,
+    changes: Vec<Change>,
+}
+
+/// What is known of one source, for reports.
+#[derive(Clone, Debug)]
+pub(crate) struct SourceState {
+    /// A URL, `host` or a path.
+    pub name: String,
+    /// Whether a collection was tried.
+    pub tried: bool,
+    /// Why the last collection gave nothing; none when it gave samples.
+    pub error: Option<SourceError>,
+    /// How long the last collection took.
+    pub last_took: Duration,
+    /// What it has cost.
+    pub cost: Cost,
+}
+
+impl Watched {
+    /// A component that has seen nothing yet. Its evidence lies at `ring_path`, or in memory only; the text says why it
+    /// can't be on disk.
+    pub(crate) fn new(plan: &ComponentPlan, keep_history: bool, ring_path: Option<&Path>) -> (Self, Option<String>) {
+        let opened = Ring::open(ring_path, plan.ring.clone());
+        let notice = opened.as_ref().err().map(|error| format!("{}: no evidence is kept: {error}", plan.component.id));
+        let watch = Watch::new(plan.component.clone(), plan.settings.clone());
+        (Self::assemble(plan, keep_history, watch, opened.ok()), notice)
+    }
+
+    /// The same component under a changed plan: keeps what it has learnt and its evidence.
+    pub(crate) fn inherit(plan: &ComponentPlan, keep_history: bool, earlier: Self) -> Self {
+        let mut watched = Self::assemble(plan, keep_history, earlier.watch, earlier.ring);
+        if watched.interval == earlier.interval {
+            watched.history = earlier.history;
+        }
+        watched.saved = earlier.saved;
+        watched
+    }
+
+    fn assemble(plan: &ComponentPlan, keep_history: bool, watch: Watch, ring: Option<Ring>) -> Self {
+        Self {
+            interval: plan.interval,
+            sources: plan.sources.iter().map(|source| SourceState::new(source.name())).collect(),
+            watch,
+            history: keep_history.then(|| History::new(plan.interval)),
+            saved: None,
+            component: plan.component.clone(),
+            pipeline: Pipeline::new(plan.pipeline.clone(), plan.sources.len()),
+            ring,
+            changes: Vec::new(),
+        }
+    }
+
+    /// Which component it is.
+    pub(crate) fn component(&self) -> &Component {
+        &self.component
+    }
+
+    /// What the pipeline took, made and refused.
+    pub(crate) fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    /// Samples of one source on their way to a verdict. Hot: nothing may be allocated here once the schema is known.
+    ///
+    /// Returns what happened to anomalies; the buffer is reused at the next call.
+    pub(crate) fn feed(&mut self, input: usize, batch: &Batch, budget: &mut AlertBudget) -> &mut Vec<Change> {
+        self.changes.clear();
+        let Self { pipeline, watch, ring, history, changes, .. } = self;
+        pipeline.push(input, batch, &mut |step| match step {
+            Step::Schema(schema) => watch.resize(schema),
+            Step::Gap { after, until } => watch.gap(after, until),
+            Step::Row(row) => {
+                watch.observe(row, budget, changes);
+                if let Some(ring) = ring {
+                    ring.push(watch.schema(), row);
+                }
+                if let Some(history) = history {
+                    history.push(watch.schema(), row, watch.verdict());
+                }
+            }
+        });
+        &mut self.changes
+    }
+
+    /// A source gave nothing at `now`.
+    pub(crate) fn silent(&mut self, now: Timestamp, budget: &mut AlertBudget) -> &mut Vec<Change> {
+        self.changes.clear();
+        self.watch.silent(now, budget, &mut self.changes);
+        &mut self.changes
+    }
+
+    /// It is no longer watched.
+    pub(crate) fn unwatch(&mut self, now: Timestamp) -> &mut Vec<Change> {
+        self.changes.clear();
+        self.watch.unwatch(now, &mut self.changes);
+        &mut self.changes
+    }
+
+    /// What an anomaly that began at `onset` can be judged by.
+    pub(crate) fn evidence(&self, onset: Timestamp) -> Evidence {
+        let options = EvidenceOptions::default();
+        let judged =
+            Judged { schema: self.watch.schema(), values: self.watch.values(), verdict: self.watch.verdict() };
+        let wanted = judged.top(options.top);
+        let now = self.watch.last_seen().unwrap_or(onset);
+        let past = self.ring.as_ref().map_or_else(Window::default, |ring| {
+            ring.read(onset.minus(PAST), now, MAX_PAST_ROWS, |metric| wanted.contains(metric))
+        });
+        evidence(&judged, &past, onset, &options)
+    }
+
+    /// Writes the evidence that is still in memory.
+    pub(crate) fn flush(&mut self) {
+        if let Some(ring) = &mut self.ring {
+            ring.flush();
+        }
+    }
+}
+
+impl SourceState {
+    fn new(name: String) -> Self {
+        Self { name, tried: false, error: None, last_took: Duration::ZERO, cost: Cost::default() }
+    }
+
+    /// Notes how a collection went, and logs when that changed: once per outage, not once per try.
+    pub(crate) fn note(&mut self, cost: Cost, took: Duration, error: Option<SourceError>) {
+        self.tried = true;
+        self.cost = cost;
+        self.last_took = took;
+        if self.error == error {
+            return;
+        }
+        match &error {
+            Some(error) => tracing::warn!(source = self.name, class = error.class.as_str(), "{error}"),
+            None => tracing::info!(source = self.name, "gives samples again"),
+        }
+        self.error = error;
+    }
+}

@@ -1,0 +1,226 @@
+//! One HTTP/1.1 connection. It has no task of its own: whoever waits for an answer drives it, and between requests it
+//! costs nothing.
+
+use std::error::Error as _;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsConnector;
+
+use crate::io::{ByteCount, Counted, Stream};
+use crate::tls::{self, Tls};
+use crate::{HttpError, Phase, Url};
+
+/// How much is read at once, at most, and so how long an answer's header may be. Reads start at 8 KiB and double as
+/// long as they are filled.
+pub(crate) const READ_BUFFER: usize = 64 << 10;
+
+type Driver = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
+
+pub(crate) struct Connection {
+    url: Url,
+    sender: http1::SendRequest<Full<Bytes>>,
+    /// None once it has ended.
+    driver: Option<Pin<Box<Driver>>>,
+    /// What came in, TLS removed.
+    plain: Arc<ByteCount>,
+}
+
+impl Connection {
+    /// Connects within `limit`. `phase` is kept up to date for whoever interrupts it.
+    pub(crate) async fn open(
+        url: &Url,
+        tls: &mut Tls,
+        limit: Duration,
+        wire: &Arc<ByteCount>,
+        phase: &mut Phase,
+    ) -> Result<Self, HttpError> {
+        let deadline = Instant::now() + limit;
+        let late = |phase| HttpError::Timeout { url: url.to_string(), phase, limit };
+        *phase = Phase::Resolving;
+        let addresses =
+            timeout_at(deadline, resolve(url)).await.map_err(|_| late(Phase::Resolving)).flatten()?;
+        *phase = Phase::Connecting;
+        let tcp = connect(url, &addresses, deadline).await?.ok_or_else(|| late(Phase::Connecting))?;
+        // Requests go out whole in one write: waiting for more would only delay them.
+        let _ = tcp.set_nodelay(true);
+        let tcp = Counted::new(tcp, Arc::clone(wire));
+        let (stream, plain) = if url.is_https() {
+            *phase = Phase::Handshaking;
+            let connector = TlsConnector::from(tls.config()?);
+            let handshake = connector.connect(tls.server_name(url)?, tcp);
+            let stream = timeout_at(deadline, handshake)
+                .await
+                .map_err(|_| late(Phase::Handshaking))?
+                .map_err(|e| handshake_error(url, &e))?;
+            let plain = Arc::<ByteCount>::default();
+            (Stream::Tls(Counted::new(Box::new(stream), Arc::clone(&plain))), plain)
+        } else {
+            (Stream::Plain(tcp), Arc::clone(wire))
+        };
+        let (sender, driver) = http1::Builder::new()
+            .max_buf_size(READ_BUFFER)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|e| explain(url, &e))?;
+        Ok(Self { url: url.clone(), sender, driver: Some(Box::pin(driver)), plain })
+    }
+
+    /// Whether requests to `url` can go through it.
+    pub(crate) fn leads_to(&self, url: &Url) -> bool {
+        self.url.same_origin(url)
+    }
+
+    /// How much has been answered so far, in bytes without TLS.
+    pub(crate) fn received(&self) -> u64 {
+        self.plain.received()
+    }
+
+    /// Ready once the connection has ended.
+    fn drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(driver) = &mut self.driver {
+            // Its error, if any, also reaches the answer that is waited for; between answers it means closed.
+            let _ = ready!(driver.as_mut().poll(cx));
+            self.driver = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// Waits until the next request can be sent; false when the other side has closed.
+    pub(crate) async fn ready(&mut self) -> bool {
+        poll_fn(|cx| match (self.drive(cx), self.sender.poll_ready(cx)) {
+            (Poll::Ready(()), _) => Poll::Ready(false),
+            (Poll::Pending, ready) => ready.map(|ready| ready.is_ok()),
+        })
+        .await
+    }
+
+    /// Takes note of what has already come in after an answer; false when the other side has closed.
+    pub(crate) async fn is_open(&mut self) -> bool {
+        poll_fn(|cx| Poll::Ready(self.drive(cx).is_pending() && !self.sender.is_closed())).await
+    }
+
+    /// Sends a request and waits for the header of its answer.
+    pub(crate) async fn send(
+        &mut self,
+        request: hyper::Request<Full<Bytes>>,
+    ) -> hyper::Result<hyper::Response<Incoming>> {
+        let mut answer = pin!(self.sender.send_request(request));
+        poll_fn(|cx| {
+            let _ = self.drive(cx);
+            answer.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    /// Waits for the next piece of a body; none at its end.
+    pub(crate) async fn next_piece(&mut self, body: &mut Incoming) -> Option<hyper::Result<Bytes>> {
+        loop {
+            let frame = poll_fn(|cx| {
+                let _ = self.drive(cx);
+                Pin::new(&mut *body).poll_frame(cx)
+            });
+            match frame.await? {
+                Ok(frame) => {
+                    // Trailers are of no use here.
+                    if let Ok(data) = frame.into_data() {
+                        return Some(Ok(data));
+                    }
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+/// The host's addresses. A literal one needs no look-up; a name goes to a thread, because the system's resolver blocks.
+async fn resolve(url: &Url) -> Result<Vec<SocketAddr>, HttpError> {
+    if let Ok(ip) = url.host().parse() {
+        return Ok(vec![SocketAddr::new(ip, url.port())]);
+    }
+    let error = |reason: String| HttpError::Dns { url: url.to_string(), host: url.host().to_owned(), reason };
+    let found = tokio::net::lookup_host((url.host(), url.port())).await;
+    let addresses: Vec<SocketAddr> = found.map_err(|e| error(e.to_string()))?.collect();
+    if addresses.is_empty() {
+        return Err(error("the resolver gave none".to_owned()));
+    }
+    Ok(addresses)
+}
+
+/// Tries one address after the other, each with its share of the time, so that a dead one doesn't hide a living one.
+/// None when time ran out.
+async fn connect(
+    url: &Url,
+    addresses: &[SocketAddr],
+    deadline: Instant,
+) -> Result<Option<TcpStream>, HttpError> {
+    let mut last = None;
+    for (i, &address) in addresses.iter().enumerate() {
+        let share = deadline.saturating_duration_since(Instant::now()) / (addresses.len() - i) as u32;
+        match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(Some(stream)),
+            Ok(Err(error)) => last = Some((address, error)),
+            Err(_) => {}
+        }
+    }
+    match last {
+        None => Ok(None),
+        Some((address, error)) => {
+            let reason = match error.kind() {
+                io::ErrorKind::ConnectionRefused => "the connection was refused".to_owned(),
+                _ => error.to_string(),
+            };
+            Err(HttpError::Connect { url: url.to_string(), address: address.to_string(), reason })
+        }
+    }
+}
+
+fn handshake_error(url: &Url, error: &io::Error) -> HttpError {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(error) => tls::explain(url, error),
+        None => HttpError::Tls {
+            url: url.to_string(),
+            reason: format!("the connection broke off during the handshake ({error})"),
+            hint: "expected a server that speaks TLS there; if it speaks plain HTTP, ask http://",
+        },
+    }
+}
+
+/// What to say about a failure of the HTTP layer.
+pub(crate) fn explain(url: &Url, error: &hyper::Error) -> HttpError {
+    // hyper offers a predicate for this only with its server; a test with a real header bomb keeps the words honest.
+    if error.is_parse() && error.to_string().contains("too large") {
+        let what = "the header (at most 100 fields)";
+        return HttpError::TooLarge { url: url.to_string(), what, limit: READ_BUFFER };
+    }
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(io) = inner.downcast_ref::<io::Error>()
+            && let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        {
+            return tls::explain(url, tls);
+        }
+        cause = inner.source();
+    }
+    let detail = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    let reason = if error.is_parse() {
+        let hint = if url.is_https() { "" } else { "; if it speaks TLS there, ask https://" };
+        format!("what came is no HTTP/1.1 answer ({detail}); expected `HTTP/1.1 200 OK` and headers{hint}")
+    } else if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+        "the connection was closed before an answer came; expected one to each request".to_owned()
+    } else {
+        format!("the connection broke off ({detail}); expected a complete answer")
+    };
+    HttpError::Protocol { url: url.to_string(), reason }
+}

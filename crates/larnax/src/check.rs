@@ -1,0 +1,54 @@
+//! `larnax check`: is this config right, and what does it mean?
+
+use std::process::ExitCode;
+
+use larnax_spec::{Config, Environment};
+
+use crate::cli::{CheckArgs, FOUND};
+use crate::output::print;
+
+pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let file = args.config.display().to_string();
+    let checked = Config::load(&args.config, &Environment::of_process())
+        .and_then(|(config, warnings)| config.check_files(&file).map(|()| (config, warnings)));
+    match checked {
+        Err(errors) => {
+            eprintln!("{errors}");
+            Ok(ExitCode::from(FOUND))
+        }
+        Ok((config, warnings)) => {
+            for warning in warnings {
+                eprintln!("warning: {warning}");
+            }
+            print(args.output, &config, summary)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn summary(config: &Config) -> String {
+    let mut text = String::from("The config is right. It watches:\n");
+    if let Some(host) = config.watched_host() {
+        text += &format!("  this machine, every {}\n", host.interval.unwrap_or(config.interval));
+    }
+    for job in &config.scrape_configs {
+        let interval = job.scrape_interval.unwrap_or(config.interval);
+        for target in job.targets() {
+            text += &format!("  {}, every {interval} (job {})\n", target.url, job.job_name);
+        }
+    }
+    text += &format!("It serves its API on {}.\n", config.listen);
+    text += "It tells:\n";
+    let sinks = config.alerts.alertmanagers.iter().map(|to| ("Alertmanager", to));
+    let sinks = sinks.chain(config.alerts.webhooks.iter().map(|to| ("webhook", to)));
+    let mut told: String =
+        sinks.filter_map(|(kind, to)| to.url.as_ref().map(|url| format!("  {kind} at {}\n", url.authority()))).collect();
+    if let Some(path) = &config.alerts.jsonl {
+        told += &format!("  {}\n", path.display());
+    }
+    if told.is_empty() {
+        told = "  nobody; anomalies are seen on the page and with `larnax status`\n".to_owned();
+    }
+    text += &told;
+    text + &format!("Alert budget: {} for each group of components.\n", config.detect.alert_budget)
+}

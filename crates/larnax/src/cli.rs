@@ -1,0 +1,145 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use larnax_detect::DetectorKind;
+use larnax_edge::AgentArgs;
+
+/// Exit code of a command that could not do what it was asked. 0 is success, 2 a command line that is no command.
+pub(crate) const FAILED: u8 = 1;
+/// Exit code of `status` when anomalies are open, and of `check` when the config has errors.
+pub(crate) const FOUND: u8 = 3;
+
+const EXAMPLES: &str = "\
+Examples:
+  larnax                                          watch this machine; the page is at http://127.0.0.1:7676
+  larnax --scrape http://127.0.0.1:9100/metrics   and a Prometheus endpoint
+  larnax up --alertmanager http://127.0.0.1:9093  and tell Alertmanager
+  larnax status                                   what is watched, and what is wrong
+  larnax explain node/local/$(hostname)           why it did or didn't alert
+  larnax detect metrics.csv                       the same detection on a file
+
+Exit codes: 0 done, 1 failed, 2 not a command, 3 anomalies are open (status) or the config has errors (check).
+Environment: LARNAX_LOG=error|warn|info|debug, and see `larnax check --help` for overrides of the config.";
+
+/// Watches metrics where they arise, learns what is normal, and speaks only when something isn't.
+#[derive(Debug, Parser)]
+#[command(name = "larnax", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) up: UpArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Watch this machine (the default), with a page
+    Up(UpArgs),
+    /// The same agent without the page, and without this machine unless `--host` is given
+    Edge(AgentArgs),
+    /// Judge each row of CSV files by the rows before it
+    Detect(DetectArgs),
+    /// What a running agent watches, and what is wrong
+    Status(AskArgs),
+    /// Why a component did or didn't alert
+    Explain(ExplainArgs),
+    /// Check a config file and print what it means
+    Check(CheckArgs),
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) agent: AgentArgs,
+    /// Ask local HTTP listeners for /metrics, and watch those that have any
+    #[arg(long)]
+    pub(crate) discover: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+    /// For people and programs
+    Yaml,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AskArgs {
+    /// Where the agent answers
+    #[arg(long, default_value = "http://127.0.0.1:7676", value_name = "URL")]
+    pub(crate) url: String,
+    /// A file with the agent's token, where it wants one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// How the answer is printed
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// Which component, as `larnax status` names it; may be left out when there is only one
+    pub(crate) component: Option<String>,
+    #[command(flatten)]
+    pub(crate) ask: AskArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The config file
+    #[arg(default_value = "larnax.yaml")]
+    pub(crate) config: PathBuf,
+    /// How the meaning is printed
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
+}
+
+const DETECT_HELP: &str = "\
+Each row's score depends only on the rows before it and itself: at most 1 is normal. The first column that holds times
+is the time (RFC 3339, epoch in s, ms, us or ns, or 2006-01-02 15:04:05); every other column is a metric, except `label`
+and `is_anomaly`. Files may be compressed (gz, zst); `-` is standard input.
+
+--scores writes timestamp,score,anomalous,alert,warmup,top_metrics: one row per input row in the same order, with the
+timestamp as it was. A row that can't be used has an empty score.
+
+Examples:
+  larnax detect metrics.csv
+  larnax detect metrics.csv.gz --scores scores.csv -o json
+  larnax detect values.csv --step 5s";
+
+#[derive(Debug, Args)]
+#[command(after_help = DETECT_HELP)]
+pub(crate) struct DetectArgs {
+    /// CSV files, one metric per column
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Which detector judges
+    #[arg(long, default_value = "birch", value_name = "NAME")]
+    pub(crate) detector: DetectorKind,
+    /// Where the scores go: a file, `-` for standard output, or a folder when there are several input files
+    #[arg(long, value_name = "OUT.csv")]
+    pub(crate) scores: Option<PathBuf>,
+    /// Time between rows of files that have no time
+    #[arg(long, default_value = "1s", value_name = "DURATION", value_parser = larnax_edge::duration)]
+    pub(crate) step: Duration,
+    /// How the summary is printed
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
+}
+
+pub(crate) fn completions(shell: clap_complete::Shell) -> anyhow::Result<ExitCode> {
+    clap_complete::generate(shell, &mut Cli::command(), "larnax", &mut std::io::stdout());
+    Ok(ExitCode::SUCCESS)
+}

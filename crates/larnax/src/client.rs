@@ -1,0 +1,35 @@
+//! Asks a running agent.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use larnax_edge_role::server::api::ErrorReport;
+use larnax_http::{Auth, Client, ClientOptions, Request, SecretSource, Url};
+use serde::de::DeserializeOwned;
+
+use crate::cli::AskArgs;
+
+/// A loopback agent that takes longer is not well.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Asks the agent for `path`, which begins with a slash.
+pub(crate) fn ask<T: DeserializeOwned>(args: &AskArgs, path: &str) -> anyhow::Result<T> {
+    let url = Url::parse(&format!("{}{path}", args.url.trim_end_matches('/')))?;
+    let auth = match &args.token_file {
+        Some(file) => Auth::bearer(SecretSource::File(file.clone())),
+        None => Auth::None,
+    };
+    let options = ClientOptions { timeout: TIMEOUT, connect_timeout: TIMEOUT, auth, ..ClientOptions::default() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut body = Vec::new();
+    let response = runtime
+        .block_on(async { Client::new(options)?.send(Request::get(&url), &mut body).await })
+        .with_context(|| format!("no agent answers at {}; start one with `larnax`, or give --url", args.url))?;
+    if !response.status().is_success() {
+        let reason = serde_json::from_slice::<ErrorReport>(&body).map(|report| report.error);
+        let reason = reason.unwrap_or_else(|_| "it gave no reason; is that a Larnax agent?".to_owned());
+        bail!("{} answered {}: {reason}", args.url, response.status());
+    }
+    serde_json::from_slice(&body)
+        .with_context(|| format!("{} gave an answer that this version doesn't understand", args.url))
+}

@@ -1,0 +1,32 @@
+//! `larnax up`: everything on this machine, with a page.
+
+use std::process::ExitCode;
+
+use larnax_edge::{Extras, Started};
+
+use crate::cli::UpArgs;
+use crate::pages;
+
+pub(crate) fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
+    let extras = Extras {
+        pages: Some(pages::page),
+        keep_history: true,
+        watch_host: true,
+        look: true,
+        discover: args.discover,
+        started: Some(greet),
+    };
+    larnax_edge::run(args.agent, extras)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn greet(started: &Started) {
+    eprintln!(
+        "Larnax watches {} on this machine and says nothing until something is wrong.\n\
+         \n  Page    http://{}/\n  Status  larnax status\n  State   {}\n\n\
+         Bands show within a minute and are provisional until it has warmed up. Ctrl-C ends it.\n",
+        if started.components == 1 { "one component".to_owned() } else { format!("{} components", started.components) },
+        started.listen,
+        started.state.display(),
+    );
+}

@@ -1,0 +1,107 @@
+//! What is watched of this machine.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::value::{Pattern, Period};
+
+/// `true`, `false`, or a map with the settings.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Host {
+    /// `false`: not watched.
+    Off,
+    /// `true` or a map: watched.
+    On(HostConfig),
+}
+
+/// How this machine is watched: cpu, load, memory, disks, network, pressure, cgroups, processes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct HostConfig {
+    /// How often, at least `100ms`; without it, the `interval` of the config. Example: `500ms`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Period>,
+    /// Groups of processes: a name, and a regular expression that the whole command line or name has to match.
+    /// Example: `{nginx: "nginx.*"}`.
+    pub processes: BTreeMap<String, Pattern>,
+    /// Cgroups to watch, by regular expressions on the path below the cgroup root; an empty list watches none.
+    /// Example: `["system.slice/.*\\.service"]`.
+    pub cgroups: Vec<Pattern>,
+    /// Metrics to keep, by regular expressions on their names; an empty list keeps all. Example: `["cpu.*", "mem/.*"]`.
+    pub include: Vec<Pattern>,
+    /// Metrics to leave out, even if `include` names them. Example: `["disk/loop.*"]`.
+    pub exclude: Vec<Pattern>,
+    /// Where the proc file system is; in a container, where the host's is mounted. Example: `/host/proc`.
+    pub proc: PathBuf,
+    /// Where the sys file system is. Example: `/host/sys`.
+    pub sys: PathBuf,
+}
+
+impl Default for HostConfig {
+    fn default() -> Self {
+        Self {
+            interval: None,
+            processes: BTreeMap::new(),
+            cgroups: Vec::new(),
+            include: Vec::new(),
+            exclude: Vec::new(),
+            proc: PathBuf::from("/proc"),
+            sys: PathBuf::from("/sys"),
+        }
+    }
+}
+
+impl Serialize for Host {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Off => serializer.serialize_bool(false),
+            Self::On(config) if *config == HostConfig::default() => serializer.serialize_bool(true),
+            Self::On(config) => config.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Host {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SwitchOrSettings;
+
+        impl<'de> Visitor<'de> for SwitchOrSettings {
+            type Value = Host;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`true`, `false` or a map with settings")
+            }
+
+            fn visit_bool<E>(self, on: bool) -> Result<Host, E> {
+                Ok(if on { Host::On(HostConfig::default()) } else { Host::Off })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Host, A::Error> {
+                HostConfig::deserialize(MapAccessDeserializer::new(map)).map(Host::On)
+            }
+        }
+
+        deserializer.deserialize_any(SwitchOrSettings)
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Host {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Host".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "anyOf": [{ "type": "boolean" }, generator.subschema_for::<HostConfig>()] })
+    }
+}

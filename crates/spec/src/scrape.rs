@@ -1,0 +1,247 @@
+//! Prometheus' `scrape_configs`: which endpoints are scraped, and how.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::client::{Auth, Authorization, BasicAuth, TlsConfig};
+use crate::value::{Bytes, Period, Url, ValueError};
+
+/// `http` or `https`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// Plain.
+    #[default]
+    Http,
+    /// Through TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As it stands in a URL.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// One scrape job, as Prometheus writes it. A job's components share one alert budget.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct ScrapeConfig {
+    /// The job's name, once in a config; also the label `job` of its alerts. Example: `node`.
+    pub job_name: String,
+    /// How often, at least `100ms`; without it, the `interval` of the config. Example: `15s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scrape_interval: Option<Period>,
+    /// How long a scrape may take, at most its interval; without it, `10s` or the interval, whichever is shorter.
+    /// Example: `3s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scrape_timeout: Option<Period>,
+    /// Where the metrics are.
+    pub metrics_path: String,
+    /// `http` or `https`.
+    pub scheme: Scheme,
+    /// Query parameters, each with its values. Example: `{module: [http_2xx]}`.
+    pub params: BTreeMap<String, Vec<String>>,
+    /// What is scraped. Example: `[{targets: ["127.0.0.1:9100"], labels: {rack: r1}}]`.
+    pub static_configs: Vec<StaticConfig>,
+    /// User name and password for the targets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basic_auth: Option<BasicAuth>,
+    /// A bearer token or other credentials for the targets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<Authorization>,
+    /// TLS settings for the targets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_config: Option<TlsConfig>,
+    /// Whether an HTTP redirect is followed.
+    pub follow_redirects: bool,
+    /// Whether targets may compress their answers with gzip.
+    pub enable_compression: bool,
+    /// Whether labels of the target win over `job`, `instance` and the labels of the config.
+    pub honor_labels: bool,
+    /// Whether timestamps that the target gives are used instead of the time of the scrape.
+    pub honor_timestamps: bool,
+    /// The largest body in bytes, after decompression; without it, `limits.body_size`. Example: `4MiB`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_size_limit: Option<Bytes>,
+    /// A scrape with more samples fails; 0 sets no limit of its own (`limits.max_metrics_per_component` still holds).
+    pub sample_limit: u32,
+    /// A scrape with a series of more labels fails; 0 means no limit.
+    pub label_limit: u32,
+    /// A scrape with a longer label name (in bytes) fails; 0 means no limit.
+    pub label_name_length_limit: u32,
+    /// A scrape with a longer label value (in bytes) fails; 0 means no limit.
+    pub label_value_length_limit: u32,
+}
+
+impl Default for ScrapeConfig {
+    fn default() -> Self {
+        Self {
+            job_name: String::new(),
+            scrape_interval: None,
+            scrape_timeout: None,
+            metrics_path: "/metrics".to_owned(),
+            scheme: Scheme::Http,
+            params: BTreeMap::new(),
+            static_configs: Vec::new(),
+            basic_auth: None,
+            authorization: None,
+            tls_config: None,
+            follow_redirects: true,
+            enable_compression: true,
+            honor_labels: false,
+            honor_timestamps: true,
+            body_size_limit: None,
+            sample_limit: 0,
+            label_limit: 0,
+            label_name_length_limit: 0,
+            label_value_length_limit: 0,
+        }
+    }
+}
+
+/// Targets that share labels.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct StaticConfig {
+    /// `host:port` of each target; without a port, that of the scheme. Example: `["127.0.0.1:9100", "[::1]:9100"]`.
+    pub targets: Vec<String>,
+    /// Labels of each target. Example: `{rack: r1}`.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A target of a job, ready to be scraped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScrapeTarget<'a> {
+    /// `host:port`, the label `instance`.
+    pub instance: &'a str,
+    /// Where its metrics are, with the query parameters.
+    pub url: String,
+    /// Its labels, without `job` and `instance`.
+    pub labels: &'a BTreeMap<String, String>,
+}
+
+impl ScrapeConfig {
+    /// The job of a bare URL, as in `--scrape http://127.0.0.1:9100/metrics`; without a path, `/metrics`. `host:port`
+    /// is short for `http://host:port/metrics`. The job's name is `host:port`, followed by the path if it isn't
+    /// `/metrics`, so that different URLs have different names.
+    pub fn from_url(text: &str) -> Result<Self, ValueError> {
+        let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+        let url: Url = full.parse()?;
+        let path_and_query = url.path_and_query();
+        let (path, query) = path_and_query.split_once('?').unwrap_or((&path_and_query, ""));
+        let path = if path == "/" { "/metrics" } else { path };
+        let mut params: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            params.entry(decode(name)).or_default().push(decode(value));
+        }
+        let mut job_name = url.authority().to_owned();
+        if path != "/metrics" {
+            job_name.push_str(path);
+        }
+        if !query.is_empty() {
+            job_name.push('?');
+            job_name.push_str(query);
+        }
+        Ok(Self {
+            job_name,
+            scheme: if url.scheme() == "https" { Scheme::Https } else { Scheme::Http },
+            metrics_path: path.to_owned(),
+            params,
+            static_configs: vec![StaticConfig {
+                targets: vec![url.authority().to_owned()],
+                labels: BTreeMap::new(),
+            }],
+            ..Self::default()
+        })
+    }
+
+    /// All targets, in the order of the config.
+    pub fn targets(&self) -> impl Iterator<Item = ScrapeTarget<'_>> {
+        let tail = self.path_and_query();
+        self.static_configs.iter().flat_map(move |group| {
+            let tail = tail.clone();
+            group.targets.iter().map(move |target| ScrapeTarget {
+                instance: target,
+                url: format!("{}://{target}{tail}", self.scheme.as_str()),
+                labels: &group.labels,
+            })
+        })
+    }
+
+    /// How requests of this job prove who they are.
+    pub fn auth(&self) -> Auth<'_> {
+        Auth::of(self.basic_auth.as_ref(), self.authorization.as_ref())
+    }
+
+    fn path_and_query(&self) -> String {
+        let mut text = self.metrics_path.clone();
+        let mut separator = if text.contains('?') { '&' } else { '?' };
+        for (name, values) in &self.params {
+            for value in values {
+                text.push(separator);
+                encode(name, &mut text);
+                text.push('=');
+                encode(value, &mut text);
+                separator = '&';
+            }
+        }
+        text
+    }
+}
+
+/// Percent-encodes everything but RFC 3986's unreserved characters.
+fn encode(text: &str, into: &mut String) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            into.push(char::from(byte));
+        } else {
+            into.push_str(&format!("%{byte:02X}"));
+        }
+    }
+}
+
+/// The inverse of [`encode`]; `+` is a space, and a `%` that begins no code stays.
+fn decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let code = tail
+            .get(..2)
+            .filter(|code| *first == b'%' && code.iter().all(u8::is_ascii_hexdigit))
+            .and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
+        bytes.push(code.unwrap_or(if *first == b'+' { b' ' } else { *first }));
+        rest = if code.is_some() { tail.get(2..).unwrap_or_default() } else { tail };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_url_becomes_a_job() {
+        for (text, job, url) in [
+            ("http://127.0.0.1:9100", "127.0.0.1:9100", "http://127.0.0.1:9100/metrics"),
+            ("127.0.0.1:9100", "127.0.0.1:9100", "http://127.0.0.1:9100/metrics"),
+            ("https://a/probe?x=1%202&y", "a/probe?x=1%202&y", "https://a/probe?x=1%202&y="),
+        ] {
+            let config = ScrapeConfig::from_url(text).unwrap();
+            assert_eq!(config.job_name, job);
+            let urls: Vec<String> = config.targets().map(|target| target.url).collect();
+            assert_eq!(urls, [url]);
+        }
+        assert!(ScrapeConfig::from_url("ftp://a").is_err());
+        assert!(ScrapeConfig::from_url("").is_err());
+    }
+}

@@ -1,0 +1,97 @@
+// The parts of the API that the page reads; /api/v1/openapi.json has the whole.
+
+export interface Contribution {
+  metric: string;
+  deviation: number;
+}
+
+export interface Source {
+  name: string;
+  up: boolean;
+  error: string | null;
+}
+
+export interface Component {
+  id: string;
+  group: string;
+  labels: Record<string, string>;
+  state: 'warming_up' | 'normal' | 'anomalous' | 'absent' | 'unknown';
+  warm_up_remaining_seconds: number | null;
+  score: number;
+  last_sample: string | null;
+  interval_seconds: number;
+  metrics: number;
+  sources: Source[];
+  top: Contribution[];
+  open_anomalies: string[];
+}
+
+export interface Status {
+  version: string;
+  instance: string;
+  started: string;
+  now: string;
+  interval_seconds: number;
+  open_anomalies: number;
+  cpu_seconds: number;
+  resident_bytes: number;
+  budgets: { group: string; allowed: number; period_seconds: number; given: number; bar: number }[];
+  sinks: { name: string; pending: number; delivered: number; dropped: number; error: string | null }[];
+  notices: string[];
+  listeners: { address: string; process: string | null; watched: boolean }[];
+}
+
+export interface Anomaly {
+  id: string;
+  component: string;
+  kind: 'deviation' | 'target_absent' | 'metric_absent';
+  onset: string;
+  opened: string;
+  last_seen: string;
+  closed?: string;
+  close_reason?: string;
+  score: number;
+  peak: number;
+  alerted: boolean;
+  metrics: Contribution[];
+}
+
+export interface MetricHistory {
+  metric: string;
+  y: (number | null)[];
+  yhat: (number | null)[];
+  yhat_lower: (number | null)[];
+  yhat_upper: (number | null)[];
+}
+
+export interface History {
+  component: string;
+  times: number[];
+  anomaly_score: number[];
+  metrics: MetricHistory[];
+}
+
+async function get<T>(path: string): Promise<T> {
+  const response = await fetch(`/api/v1/${path}`);
+  if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+  return response.json();
+}
+
+export const status = () => get<Status>('status');
+export const components = () => get<Component[]>('components');
+export const anomalies = async () => (await get<{ anomaly: Anomaly }[]>('anomalies')).map((report) => report.anomaly);
+
+export function history(component: string, metrics: string[] = []): Promise<History> {
+  const query = new URLSearchParams({ component });
+  for (const metric of metrics) query.append('metric', metric);
+  return get<History>(`history?${query}`);
+}
+
+export async function declareNormal(anomaly: string): Promise<void> {
+  const response = await fetch('/api/v1/normal', {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ anomaly }),
+  });
+  if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
+}

@@ -1,0 +1,177 @@
+// The page: what is wrong first, then every component, then the one that was picked.
+
+import { useEffect, useState } from 'preact/hooks';
+import * as api from './api';
+import { Anomalies } from './anomalies';
+import { Detail } from './detail';
+import { Sparkline } from './charts';
+import { number, span, states } from './words';
+
+interface Everything {
+  status: api.Status;
+  components: api.Component[];
+  anomalies: api.Anomaly[];
+  scores: Map<string, number[]>;
+}
+
+/** How many sparklines are fetched; a page with more components shows those that score highest. */
+const MAX_SPARKLINES = 40;
+
+async function load(): Promise<Everything> {
+  const [status, components, anomalies] = await Promise.all([api.status(), api.components(), api.anomalies()]);
+  const shown = [...components].sort((a, b) => b.score - a.score).slice(0, MAX_SPARKLINES);
+  const histories = await Promise.all(shown.map((component) => api.history(component.id).catch(() => null)));
+  const scores = new Map(histories.flatMap((h) => (h ? [[h.component, h.anomaly_score] as const] : [])));
+  return { status, components, anomalies, scores };
+}
+
+export function Page() {
+  const [all, setAll] = useState<Everything | null>(null);
+  const [error, setError] = useState<string | null>(null);
+  const [picked, setPicked] = useState<string | null>(() => decodeURIComponent(location.hash.slice(1)) || null);
+  const [tick, setTick] = useState(0);
+
+  useEffect(() => {
+    const onHash = () => setPicked(decodeURIComponent(location.hash.slice(1)) || null);
+    addEventListener('hashchange', onHash);
+    return () => removeEventListener('hashchange', onHash);
+  }, []);
+
+  useEffect(() => {
+    let stop = false;
+    load()
+      .then((loaded) => {
+        if (stop) return;
+        setAll(loaded);
+        setError(null);
+      })
+      .catch((reason) => !stop && setError(String(reason)))
+      .finally(() => {
+        const interval = all ? Math.max(2, Math.min(10, all.status.interval_seconds)) : 2;
+        if (!stop) setTimeout(() => !stop && setTick(tick + 1), interval * 1000);
+      });
+    return () => {
+      stop = true;
+    };
+  }, [tick]);
+
+  if (!all) return <main class="lonely">{error ? `The agent doesn't answer: ${error}` : 'Asking the agent …'}</main>;
+  const worst = [...all.components].sort((a, b) => b.score - a.score)[0];
+  const chosen = all.components.find((c) => c.id === picked) ?? worst;
+  return (
+    <>
+      <Head status={all.status} components={all.components} error={error} />
+      <main>
+        <Anomalies anomalies={all.anomalies} now={all.status.now} onChange={() => setTick(tick + 1)} />
+        <Components components={all.components} scores={all.scores} chosen={chosen?.id} now={all.status.now} />
+        {chosen && <Detail key={chosen.id} component={chosen} tick={tick} />}
+        <Foot status={all.status} />
+      </main>
+    </>
+  );
+}
+
+function Head({ status, components, error }: { status: api.Status; components: api.Component[]; error: string | null }) {
+  const up = (Date.parse(status.now) - Date.parse(status.started)) / 1000;
+  const cpu = (1000 * status.cpu_seconds) / Math.max(up, 1);
+  const learning = components.filter((c) => c.state === 'warming_up');
+  const left = Math.max(0, ...learning.map((c) => c.warm_up_remaining_seconds ?? 0));
+  const [tone, sentence] = error
+    ? ['bad', `The agent stopped answering: ${error}`]
+    : status.open_anomalies > 0
+      ? ['bad', status.open_anomalies === 1 ? 'One anomaly is open.' : `${status.open_anomalies} anomalies are open.`]
+      : learning.length > 0
+        ? ['learning', `Learning what is normal: ${span(left)} left. Bands are provisional.`]
+        : ['good', 'All is normal.'];
+  return (
+    <header>
+      <img src="/favicon.svg" alt="" width="28" height="28" />
+      <h1>Larnax</h1>
+      <span class={`headline ${tone}`}>{sentence}</span>
+      <span class="cost" title="what this agent costs">
+        {status.instance.split('/').pop()} · up {span(up)} · {cpu.toFixed(2)} ms CPU per second ·{' '}
+        {(status.resident_bytes / 1048576).toFixed(1)} MiB
+      </span>
+    </header>
+  );
+}
+
+function Components(props: { components: api.Component[]; scores: Map<string, number[]>; chosen?: string; now: string }) {
+  return (
+    <section>
+      <h2>Components</h2>
+      <table>
+        <thead>
+          <tr>
+            <th>Component</th>
+            <th>State</th>
+            <th class="right">Score</th>
+            <th>Last hour</th>
+            <th>Deviates most</th>
+          </tr>
+        </thead>
+        <tbody>
+          {props.components.map((c) => (
+            <tr key={c.id} class={c.id === props.chosen ? 'chosen' : ''}>
+              <td>
+                <a href={`#${encodeURIComponent(c.id)}`}>{c.id}</a>
+                <small>
+                  {c.metrics} metrics every {number(c.interval_seconds)} s
+                </small>
+                {c.sources.filter((s) => s.error).map((s) => (
+                  <small class="problem">{s.error}</small>
+                ))}
+              </td>
+              <td>
+                <span class={`state ${c.state}`}>{states[c.state]}</span>
+              </td>
+              <td class="right">{c.score.toFixed(2)}</td>
+              <td>
+                <Sparkline scores={props.scores.get(c.id) ?? []} />
+              </td>
+              <td class="metrics">
+                {c.top.slice(0, 3).map((t) => (
+                  <span class={Math.abs(t.deviation) > 1 ? 'out' : ''}>{t.metric}</span>
+                ))}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
+  );
+}
+
+function Foot({ status }: { status: api.Status }) {
+  const unwatched = status.listeners.filter((listener) => !listener.watched);
+  return (
+    <section class="foot">
+      {status.budgets.map((b) => (
+        <p key={b.group}>
+          <b>Alert budget of {b.group}:</b> {b.given} of {number(b.allowed)} given in the last {span(b.period_seconds)};
+          an alert must exceed a score of {b.bar.toFixed(2)}.
+        </p>
+      ))}
+      {status.sinks.map((s) => (
+        <p key={s.name}>
+          <b>{s.name}:</b> {s.delivered} events delivered, {s.pending} waiting{s.error ? `: ${s.error}` : '.'}
+        </p>
+      ))}
+      {status.notices.map((notice) => (
+        <p key={notice} class="problem">
+          {notice}
+        </p>
+      ))}
+      {unwatched.length > 0 && (
+        <p>
+          <b>Not watched, but listening here:</b>{' '}
+          {unwatched.map((l) => `${l.address}${l.process ? ` (${l.process})` : ''}`).join(', ')}. Start with{' '}
+          <code>--discover</code> to ask them for metrics, or name one with <code>--scrape</code>.
+        </p>
+      )}
+      <p>
+        Larnax {status.version} · <a href="/api/v1/openapi.json">API</a> · <a href="/metrics">metrics</a>
+      </p>
+    </section>
+  );
+}

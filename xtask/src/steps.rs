@@ -1,0 +1,113 @@
+//! The steps of `cargo xtask test`, in order: the cheapest first. A new kind of test is a new row here.
+
+use anyhow::Result;
+
+use crate::cargo::{self, cargo};
+use crate::{deny, generate, peers, size};
+
+/// One step.
+pub(crate) struct Step {
+    /// The name that `--only` takes.
+    pub(crate) name: &'static str,
+    /// What it does, for `--list`.
+    pub(crate) what: &'static str,
+    /// Whether `--fast` includes it.
+    pub(crate) fast: bool,
+    /// The earlier steps whose results it uses.
+    pub(crate) needs: &'static [&'static str],
+    /// Does it; an error is a failure.
+    pub(crate) run: fn() -> Result<Outcome>,
+}
+
+/// How a step ended that did not fail.
+pub(crate) enum Outcome {
+    Passed,
+    /// With something to say about it.
+    PassedWith(String),
+    /// Not done, and why.
+    LeftOut(String),
+}
+
+pub(crate) const STEPS: &[Step] = &[
+    Step { name: "format", what: "rustfmt changes nothing", fast: true, needs: &[], run: format },
+    Step { name: "lint", what: "clippy has nothing to say", fast: true, needs: &[], run: lint },
+    Step {
+        name: "unit",
+        what: "unit, property, conformance and doc tests",
+        fast: true,
+        needs: &[],
+        run: unit,
+    },
+    Step {
+        name: "generated",
+        what: "generated references are in step",
+        fast: true,
+        needs: &[],
+        run: generated,
+    },
+    Step { name: "docs", what: "rustdoc has nothing to say", fast: false, needs: &[], run: docs },
+    Step {
+        name: "deny",
+        what: "licences, advisories, sources",
+        fast: false,
+        needs: &[],
+        run: deny::run_if_there,
+    },
+    Step { name: "build", what: "the release programs", fast: false, needs: &[], run: build },
+    Step { name: "size", what: "larnax-edge is small", fast: false, needs: &["build"], run: size::check },
+    Step {
+        name: "peers",
+        what: "fetch the real peers",
+        fast: false,
+        needs: &[],
+        run: peers::fetch_for_tests,
+    },
+    Step {
+        name: "e2e",
+        what: "end to end, against real peers",
+        fast: false,
+        needs: &["build", "peers"],
+        run: e2e,
+    },
+];
+
+fn format() -> Result<Outcome> {
+    cargo::run(&mut cargo(&["fmt", "--all", "--check"])).map(|()| Outcome::Passed)
+}
+
+fn lint() -> Result<Outcome> {
+    let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"];
+    cargo::run(&mut cargo(&clippy)).map(|()| Outcome::Passed)
+}
+
+fn unit() -> Result<Outcome> {
+    let test = ["test", "--workspace", "--exclude", "larnax-e2e", "--no-fail-fast"];
+    cargo::run(&mut cargo(&test)).map(|()| Outcome::Passed)
+}
+
+fn generated() -> Result<Outcome> {
+    match generate::check()? {
+        true => Ok(Outcome::Passed),
+        false => anyhow::bail!("out of step: run `cargo xtask generate` and commit what changes"),
+    }
+}
+
+fn docs() -> Result<Outcome> {
+    let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
+    cargo::run(doc.env("RUSTDOCFLAGS", "--deny warnings")).map(|()| Outcome::Passed)
+}
+
+fn build() -> Result<Outcome> {
+    for program in size::PROGRAMS {
+        cargo::build_release(program)?;
+    }
+    Ok(Outcome::Passed)
+}
+
+/// On the release programs: they are what users run, and the size of the small one needs them anyway. Debug assertions have
+/// their turn in the unit tests.
+fn e2e() -> Result<Outcome> {
+    let mut test = cargo(&["test", "--package", "larnax-e2e", "--no-fail-fast"]);
+    test.env("LARNAX_PEERS", peers::folder()).env("LARNAX_PROGRAMS", cargo::target().join("release"));
+    cargo::run(&mut test).map(|()| Outcome::Passed)
+}
