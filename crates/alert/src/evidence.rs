@@ -91,7 +91,7 @@ fn window(
     let first = past.times.iter().take_while(|&&time| time < from).count();
     let rows = past.times.len().min(past.rows.len());
     let step = rows.saturating_sub(first).div_ceil(max_rows.max(1)).max(1);
-    let kept = (first..rows).filter(|row| (rows - 1 - row) % step == 0);
+    let kept = (first..rows).filter(|row| (rows - 1 - row).is_multiple_of(step));
     let mut window = Window {
         times: Vec::new(),
         metrics: known.iter().map(|(name, _)| (*name).clone()).collect(),
@@ -110,7 +110,7 @@ fn median(values: &mut [f64]) -> Option<f64> {
     if values.is_empty() {
         return None;
     }
-    let even = values.len() % 2 == 0;
+    let even = values.len().is_multiple_of(2);
     let (below, &mut upper, _) = values.select_nth_unstable_by(half, f64::total_cmp);
     if !even {
         return Some(upper);

@@ -5,11 +5,12 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 /// Replaces `path` by what `fill` writes: to a file beside it first, synced, renamed, the folder synced. A crash leaves
-/// the old file or the new one, never a mixture. Returns the new file, open for reading and writing.
+/// the old file or the new one, never a mixture. Returns the new file, open for reading and writing, and whether its name
+/// is durable: if not, a power failure may still bring the old file back.
 pub(crate) fn replace(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
-) -> io::Result<File> {
+) -> io::Result<(File, io::Result<()>)> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
     let temporary = path.with_file_name(name);
@@ -27,14 +28,6 @@ pub(crate) fn replace(
         // Gives the space back. That it may fail as well changes nothing: the next attempt truncates the file.
         let _ = fs::remove_file(&temporary);
     }
-    let file = written?;
-    if let Some(folder) = path.parent() {
-        sync_folder(folder)?;
-    }
-    Ok(file)
-}
-
-/// Makes names in a folder durable.
-pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    let synced = path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all());
+    written.map(|file| (file, synced))
 }

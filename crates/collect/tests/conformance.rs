@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
+mod host_tree;
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use larnax_collect::files::{FileOptions, FileSource};
+use larnax_collect::host::HostSource;
 use larnax_collect::scrape::ScrapeSource;
 use larnax_collect::{Collected, Cost, Source};
 use larnax_core::{Batch, Metric, MetricKind, MetricName, Schema, SystemClock, Timestamp};
@@ -210,4 +212,38 @@ impl World for File {
 #[tokio::test]
 async fn files() {
     suite(|| async { File }).await;
+}
+
+/// A recorded procfs that can be emptied.
+struct Procfs(host_tree::Tree);
+
+const PROC_FILES: [&str; 5] = ["stat", "loadavg", "meminfo", "diskstats", "net/dev"];
+
+impl Procfs {
+    /// A host read twice within a millisecond says the same twice: let it be a little later.
+    fn later() {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+}
+
+impl World for Procfs {
+    fn source(&self) -> Box<dyn Source> {
+        Box::new(HostSource::new(self.0.options(), Rc::new(SystemClock)).unwrap())
+    }
+
+    fn break_it(&self) -> bool {
+        PROC_FILES.iter().for_each(|file| self.0.write(&format!("proc/{file}"), ""));
+        Self::later();
+        true
+    }
+
+    fn mend(&self) {
+        PROC_FILES.iter().for_each(|file| self.0.restore(&format!("proc/{file}")));
+        Self::later();
+    }
+}
+
+#[tokio::test]
+async fn host() {
+    suite(|| async { Procfs(host_tree::Tree::of("container")) }).await;
 }

@@ -1,5 +1,7 @@
 //! The host source on trees of recorded files: what it finds, its rates, changes, and what damaged files do to it.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod host_tree;
 
 use std::sync::Arc;
@@ -349,6 +351,18 @@ fn the_limits_hold() {
     let too_many = (0..65).map(|i| ProcessGroup { name: i.to_string(), pattern: Regex::new("x").unwrap() });
     let options = HostOptions { processes: too_many.collect(), ..HostOptions::default() };
     assert!(HostSource::new(options, host_tree::clock()).err().unwrap().message.contains("at most 64"));
+}
+
+#[test]
+fn a_process_group_without_a_name_of_its_own_is_a_config_error() {
+    let group = |name: &str| ProcessGroup { name: name.to_owned(), pattern: Regex::new("x").unwrap() };
+    for (names, expected) in
+        [(["a", "a"], "`a` stands twice"), (["a", ""], "no name"), (["a", "b\n"], "no name")]
+    {
+        let options = HostOptions { processes: names.map(group).to_vec(), ..HostOptions::default() };
+        let error = HostSource::new(options, host_tree::clock()).err().unwrap();
+        assert!(error.class == ErrorClass::Config && error.message.contains(expected), "{error}");
+    }
 }
 
 #[test]

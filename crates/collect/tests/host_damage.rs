@@ -1,5 +1,7 @@
 //! Damaged files: whatever stands in them, the host source neither panics nor gives infinite values.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod host_tree;
 
 use host_tree::Tree;
@@ -56,7 +58,7 @@ fn damaged(bytes: &[u8], damage: &Damage) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
     fn any_damage_to_any_file_costs_values_only(
@@ -86,7 +88,7 @@ proptest! {
                 wound(&host.tree);
             }
             if host.try_collect(f64::from(second)).is_ok() {
-                prop_assert!(host.values().iter().all(|value| !value.is_infinite() && !(*value < 0.0)));
+                prop_assert!(host.values().iter().all(|value| value.is_nan() || (value.is_finite() && *value >= 0.0)));
             }
         }
     }

@@ -257,6 +257,18 @@ fn a_known_series_with_a_bad_value_is_missing_in_that_row_alone() {
 }
 
 #[test]
+fn a_known_series_with_other_text_before_its_value_is_read_anew() {
+    let mut target = Target::text();
+    target.scrape("a 1\nb{x=\"1\"}2\n");
+    let report = target.scrape("a  3\nb{x=\"1\"} 4\n");
+    assert_eq!((report.samples, report.bad), (2, 0), "one more blank (found by fuzzing)");
+    let report = target.scrape("a {x=\"1\"} 5\nb{x=\"1\"} 6\n");
+    assert_eq!((report.samples, report.bad), (2, 0), "labels where the value was");
+    assert!(target.value("a").is_nan());
+    assert_eq!((target.value("a{x=\"1\"}"), target.value("b{x=\"1\"}")), (5.0, 6.0));
+}
+
+#[test]
 fn a_body_that_is_no_metrics_shows_its_first_line() {
     let error = Target::text().try_scrape("<!DOCTYPE html>\n<html>\n").unwrap_err();
     assert_eq!(
@@ -508,7 +520,7 @@ fn the_memory_of_a_hostile_target_is_bounded_by_the_limit_on_series() {
     let floods: [fn(usize) -> String; 4] = [
         |i| format!("s{{i=\"{i}\"}} 1\n"),
         |i| format!("# TYPE f{i} counter\nf{i}_created 1\n"),
-        |i| format!("a{{{}}} 1\n", " ".repeat(i % 5000)),
+        |i| format!("a{{{}}} 1\n", " ".repeat(i % 500)),
         |i| format!("# HELP a {}\nb{{i=\"{i}\"}} 1\n", "x".repeat(500)),
     ];
     for flood in floods {

@@ -248,7 +248,8 @@ impl Band {
         self.age += row.dt;
         let ready = self.ready(row.warm_up);
         let gain = weight * gain(self.seen, row.dt, row.memory);
-        let level_bound = if ready { WINSOR * self.var.sqrt().max(0.2 * judged.half_width) } else { f64::MAX };
+        let level_bound =
+            if ready { WINSOR * self.var.sqrt().max(0.2 * judged.half_width) } else { f64::MAX };
         let mut level = Moments { mean: self.mean, var: self.var };
         level.learn(self.mean + (x - self.mean).clamp(-level_bound, level_bound), gain);
         (self.mean, self.var) = (level.mean, level.var);
@@ -321,8 +322,11 @@ impl Band {
         self.drift += (other.drift - self.drift) * share;
         self.spike = self.spike.max(other.spike);
         self.shift_record = self.shift_record.max(other.shift_record);
-        self.step =
-            if self.step > 0.0 && other.step > 0.0 { self.step.min(other.step) } else { self.step.max(other.step) };
+        self.step = if self.step > 0.0 && other.step > 0.0 {
+            self.step.min(other.step)
+        } else {
+            self.step.max(other.step)
+        };
         self.changes = self.changes.saturating_add(other.changes).min(1_000);
         self.age += other.age;
         self.seen = seen;

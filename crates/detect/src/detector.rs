@@ -143,7 +143,9 @@ pub enum DetectError {
     #[error("saved state can't be read: {0}; it is ignored and learning starts anew")]
     Envelope(#[from] EnvelopeError),
     /// State of something else.
-    #[error("saved state is of kind `{found}` version {version}: expected `{expected}` version {newest} or older")]
+    #[error(
+        "saved state is of kind `{found}` version {version}: expected `{expected}` version {newest} or older"
+    )]
     WrongKind {
         /// By the header.
         found: String,

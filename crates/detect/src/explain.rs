@@ -126,7 +126,9 @@ impl Watch {
         let what = set_by.unwrap_or("all metrics together");
         match self.state() {
             WatchState::WarmingUp { remaining } => {
-                format!("still learning what is normal, for about {remaining:.0} s more; nothing is alerted before")
+                format!(
+                    "still learning what is normal, for about {remaining:.0} s more; nothing is alerted before"
+                )
             }
             WatchState::Absent => "nothing comes from it; that was taken as normal".to_owned(),
             WatchState::Unknown => "fewer than half of its metrics have a value: no judgement".to_owned(),

@@ -80,7 +80,8 @@ impl Presence {
         self.lost.truncate(MAX_KEPT);
         for metric in schema.metrics() {
             let name = metric.name.as_str();
-            let seat = old.as_ref().and_then(|old| old.position(name)).and_then(|i| old_seats.get(i)).copied();
+            let seat =
+                old.as_ref().and_then(|old| old.position(name)).and_then(|i| old_seats.get(i)).copied();
             let seat = seat.or_else(|| {
                 let lost = self.lost.iter().find(|lost| lost.name.as_str() == name)?;
                 // Whether it is back is seen from its first value.
@@ -154,9 +155,11 @@ impl Presence {
     pub fn absent(&self, warm_up: f64, n: usize) -> Vec<Contribution> {
         let Some(schema) = &self.schema else { return Vec::new() };
         let masked = self.seats.iter().enumerate().filter_map(|(i, seat)| {
-            (is_absent(seat.missing, seat.missing_seconds) && established(seat, warm_up)).then(|| schema.name(i))
+            (is_absent(seat.missing, seat.missing_seconds) && established(seat, warm_up))
+                .then(|| schema.name(i))
         });
-        let gone = self.lost.iter().filter(|lost| is_absent(lost.missing, lost.seconds)).map(|lost| &lost.name);
+        let gone =
+            self.lost.iter().filter(|lost| is_absent(lost.missing, lost.seconds)).map(|lost| &lost.name);
         masked
             .chain(gone)
             .filter(|name| !self.churning.iter().any(|family| family == name.family()))

@@ -39,8 +39,10 @@ struct Saved {
 }
 
 fn read(json: &[u8]) -> Result<Anomaly, DetectError> {
-    serde_json::from_slice(json)
-        .map_err(|e| DetectError::Inconsistent { kind: KIND, reason: format!("an anomaly can't be read: {e}") })
+    serde_json::from_slice(json).map_err(|e| DetectError::Inconsistent {
+        kind: KIND,
+        reason: format!("an anomaly can't be read: {e}"),
+    })
 }
 
 impl Watch {

@@ -107,7 +107,13 @@ impl Tracker {
 
     /// Takes in a sample. The second result says that a stretch is over: `Some(true)` where it was an anomaly,
     /// `Some(false)` where it was not.
-    pub fn step(&mut self, time: Timestamp, flagged: bool, times: &Times, period: f64) -> (Step, Option<bool>) {
+    pub fn step(
+        &mut self,
+        time: Timestamp,
+        flagged: bool,
+        times: &Times,
+        period: f64,
+    ) -> (Step, Option<bool>) {
         self.high = self.high << 1 | self.low >> 63;
         self.low = self.low << 1 | u64::from(flagged);
         let now = time.nanos();
@@ -121,8 +127,7 @@ impl Tracker {
         let (count, length) = self.window(times, period);
         let since = |at: Option<i64>| at.map_or(f64::INFINITY, |at| time.since(Timestamp::from_nanos(at)));
         if self.is_open() {
-            let needed =
-                if self.reopened { times.rejoin.max(times.close_after) } else { times.close_after };
+            let needed = if self.reopened { times.rejoin.max(times.close_after) } else { times.close_after };
             if self.calm as usize >= MIN_SAMPLES && since(self.flagged) >= needed {
                 self.end(now);
                 return (Step::Close, Some(true));
@@ -143,7 +148,8 @@ impl Tracker {
             self.reopened = false;
             return (Step::Open(Timestamp::from_nanos(self.onset.unwrap_or(now))), None);
         }
-        let over = self.onset.is_some() && (count == 0 || since(self.onset) > MAX_UNDECIDED.max(3.0 * f64::from(length) * period));
+        let over = self.onset.is_some()
+            && (count == 0 || since(self.onset) > MAX_UNDECIDED.max(3.0 * f64::from(length) * period));
         if over {
             self.onset = None;
             return (Step::Same, Some(false));
@@ -218,7 +224,10 @@ mod tests {
             let n = |seconds: f64| (seconds / period).round() as usize;
             let flags = format!("{}{}{}", ".".repeat(n(10.0)), "x".repeat(n(20.0)), ".".repeat(n(60.0)));
             let steps = run(&flags, period);
-            assert!(matches!(steps[0], (t, Step::Open(onset)) if t <= 13.1 && onset == at(10.0)), "{steps:?}");
+            assert!(
+                matches!(steps[0], (t, Step::Open(onset)) if t <= 13.1 && onset == at(10.0)),
+                "{steps:?}"
+            );
             assert!(matches!(steps[1], (t, Step::Close) if (44.0..46.0).contains(&t)), "{steps:?}");
         }
     }
@@ -227,7 +236,10 @@ mod tests {
     fn flagged_again_within_two_minutes_it_goes_on_and_then_needs_two_calm_minutes() {
         let flags = format!("xxxxx{}xxxxx{}", ".".repeat(60), ".".repeat(200));
         let steps = run(&flags, 1.0);
-        assert_eq!(steps.iter().map(|s| s.1).collect::<Vec<_>>()[1..], [Step::Close, Step::Reopen, Step::Close]);
+        assert_eq!(
+            steps.iter().map(|s| s.1).collect::<Vec<_>>()[1..],
+            [Step::Close, Step::Reopen, Step::Close]
+        );
         assert_eq!(steps[3].0, 69.0 + 120.0);
     }
 

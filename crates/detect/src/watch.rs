@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larnax_core::{
-    Anomaly, AnomalyId, AnomalyKind, CloseReason, Component, Contribution, Row, Schema, Score, Status, Timestamp,
-    Transition, Verdict,
+    Anomaly, AnomalyId, AnomalyKind, CloseReason, Component, Contribution, Row, Schema, Score, Status,
+    Timestamp, Transition, Verdict,
 };
 use serde::{Deserialize, Serialize};
 
@@ -132,8 +132,7 @@ pub struct Watch {
 impl Watch {
     /// Begins to watch a component of which nothing is known.
     pub fn new(component: Component, settings: Settings) -> Self {
-        let detector =
-            settings.detector.build(settings.warm_up.as_secs_f64(), settings.memory.as_secs_f64());
+        let detector = settings.detector.build(settings.warm_up.as_secs_f64(), settings.memory.as_secs_f64());
         let period = settings.interval.map_or(1.0, |i| i.as_secs_f64()).clamp(PERIODS.0, PERIODS.1);
         Self {
             component,
@@ -231,7 +230,8 @@ impl Watch {
         }
         let limit = presence::limit(self.period);
         let silence = now.since(last);
-        if self.gone || silence <= limit || !self.presence.is_established(self.settings.warm_up.as_secs_f64()) {
+        if self.gone || silence <= limit || !self.presence.is_established(self.settings.warm_up.as_secs_f64())
+        {
             return;
         }
         let score = Score::new(silence / limit);
@@ -292,7 +292,8 @@ impl Watch {
 
     /// Bytes of memory that the model holds.
     pub fn state_bytes(&self) -> usize {
-        self.detector.state_bytes() + self.verdict.metrics.capacity() * size_of::<larnax_core::MetricVerdict>()
+        self.detector.state_bytes()
+            + self.verdict.metrics.capacity() * size_of::<larnax_core::MetricVerdict>()
     }
 
     /// How it is doing.
@@ -354,7 +355,9 @@ impl Watch {
 
     /// The component is no longer watched: what is open ends.
     pub fn unwatch(&mut self, now: Timestamp, changes: &mut Vec<Change>) {
-        for anomaly in [self.deviation.take(), self.vanished.take(), self.silence.take()].into_iter().flatten() {
+        for anomaly in
+            [self.deviation.take(), self.vanished.take(), self.silence.take()].into_iter().flatten()
+        {
             changes.push(close(anomaly, now, CloseReason::Unwatched));
         }
         self.tracker.stop(now);
@@ -445,7 +448,13 @@ impl Watch {
         }
     }
 
-    fn begin(&mut self, onset: Timestamp, now: Timestamp, budget: &mut AlertBudget, changes: &mut Vec<Change>) {
+    fn begin(
+        &mut self,
+        onset: Timestamp,
+        now: Timestamp,
+        budget: &mut AlertBudget,
+        changes: &mut Vec<Change>,
+    ) {
         let metrics = self.verdict.contributions(&self.schema, NAMED);
         let peak = self.stretch_peak;
         let mut anomaly = self.open(AnomalyKind::Deviation, onset, now, peak, metrics, budget);

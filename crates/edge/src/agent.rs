@@ -136,6 +136,7 @@ impl Agent {
         self.notices(notice);
         let notices = self.keeper.restore(&mut watched);
         self.notices(notices);
+        watched.saved = Some(self.clock.now());
         watched
     }
 

@@ -130,7 +130,7 @@ fn load(args: &AgentArgs, watch_host: bool, discovered: &[String]) -> anyhow::Re
     }
     config.alerts.alertmanagers.extend(args.alertmanager.iter().cloned().map(Receiver::at));
     warnings.extend(config.validate("command line")?);
-    config.check_files("command line")?;
+    warnings.extend(config.check_files()?);
     for warning in warnings {
         tracing::warn!("{warning}");
     }

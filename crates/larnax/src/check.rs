@@ -8,9 +8,8 @@ use crate::cli::{CheckArgs, FOUND};
 use crate::output::print;
 
 pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let file = args.config.display().to_string();
     let checked = Config::load(&args.config, &Environment::of_process())
-        .and_then(|(config, warnings)| config.check_files(&file).map(|()| (config, warnings)));
+        .and_then(|(config, warnings)| config.check_files().map(|more| (config, [warnings, more].concat())));
     match checked {
         Err(errors) => {
             eprintln!("{errors}");

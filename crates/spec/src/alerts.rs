@@ -30,9 +30,12 @@ pub struct Alerts {
     /// Example: `/var/log/larnax/events.jsonl`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jsonl: Option<PathBuf>,
-    /// How often an open alert is sent again to an Alertmanager, at least `10s`; Alertmanager takes an alert that is
+    /// How often an open alert is sent again to an Alertmanager, at least `1s`; Alertmanager takes an alert that is
     /// not repeated for ended.
     pub resend: Period,
+    /// Whether the alert `LarnaxHeartbeat` fires at the Alertmanagers all the time, so that its end says that the agent is
+    /// gone. Give it a route of its own first, or it pages.
+    pub heartbeat: bool,
     /// The store for events that could not be sent yet.
     pub spool: Spool,
 }
@@ -45,6 +48,7 @@ impl Default for Alerts {
             jsonl: None,
             // As Prometheus resends: its --rules.alert.resend-delay is 1m.
             resend: Period::seconds(60),
+            heartbeat: false,
             spool: Spool::default(),
         }
     }

@@ -18,6 +18,9 @@ const MAX_INTERVAL: Duration = Duration::from_secs(3600);
 /// The smallest file that holds a few anomalies or samples.
 const MIN_FILE: Bytes = Bytes(64 << 10);
 
+/// The collector keeps a process' groups in the bits of a number.
+const MAX_PROCESS_GROUPS: usize = 64;
+
 /// Something at a path of the types.
 #[derive(Debug)]
 pub(crate) struct Finding {
@@ -126,8 +129,8 @@ fn limits(config: &Config, findings: &mut Findings<'_>) {
 
 fn alerts(config: &Config, findings: &mut Findings<'_>) {
     let path = Path::root().key("alerts");
-    if config.alerts.resend.0 < Duration::from_secs(10) {
-        let message = format!("found `{}`, expected at least `10s`", config.alerts.resend);
+    if config.alerts.resend.0 < Duration::from_secs(1) {
+        let message = format!("found `{}`, expected at least `1s`", config.alerts.resend);
         findings.error(path.key("resend"), message);
     }
     if config.alerts.spool.max_bytes < MIN_FILE {
@@ -161,6 +164,10 @@ fn host(config: &Config, findings: &mut Findings<'_>) {
     let path = Path::root().key("host");
     if let Some(own) = host.interval {
         interval(own, &path.key("interval"), findings);
+    }
+    if host.processes.len() > MAX_PROCESS_GROUPS {
+        let message = format!("found {} groups, expected at most {MAX_PROCESS_GROUPS}", host.processes.len());
+        findings.error(path.key("processes"), message);
     }
     for name in host.processes.keys() {
         let odd = |c: char| !(c.is_alphanumeric() || "_-.:".contains(c));

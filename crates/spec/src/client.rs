@@ -16,7 +16,7 @@ pub struct BasicAuth {
     /// The password itself. Better: `password_file`, or `${NAME}` for an environment variable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password: Option<Secret>,
-    /// A file that holds the password, read again for each new connection. Example: `/etc/larnax/password`.
+    /// A file that holds the password, read again for each request. Example: `/etc/larnax/password`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
 }
@@ -39,7 +39,7 @@ pub struct Authorization {
     /// The token itself. Better: `credentials_file`, or `${NAME}` for an environment variable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Secret>,
-    /// A file that holds the token, read again for each new connection. Example: `/etc/larnax/token`.
+    /// A file that holds the token, read again for each request. Example: `/etc/larnax/token`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials_file: Option<PathBuf>,
 }

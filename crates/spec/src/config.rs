@@ -50,7 +50,7 @@ pub struct Config {
     /// The Alertmanagers of a Prometheus config; they are added to `alerts.alertmanagers`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alerting: Option<Alerting>,
-    /// The ring of recent samples that anomalies are judged by.
+    /// The rings of recent samples that anomalies are judged by.
     pub evidence: Evidence,
 }
 
@@ -114,15 +114,9 @@ pub struct Global {
     pub body_size_limit: Option<Bytes>,
     /// For jobs without their own.
     pub sample_limit: u32,
-    /// For jobs without their own.
-    pub label_limit: u32,
-    /// For jobs without their own.
-    pub label_name_length_limit: u32,
-    /// For jobs without their own.
-    pub label_value_length_limit: u32,
 }
 
-/// Which metrics are looked at, by regular expressions that match the whole name without labels.
+/// Which metrics are looked at, by regular expressions that match the whole name, with its labels or without.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
@@ -163,7 +157,7 @@ pub struct Detect {
     pub alert_budget: AlertBudget,
     /// How long a component is learnt before it can have an anomaly.
     pub warm_up: Period,
-    /// How long values must be anomalous before an anomaly opens.
+    /// How long most values must be anomalous before an anomaly opens.
     pub open_after: Period,
     /// How long values must be normal before it closes.
     pub close_after: Period,
@@ -179,7 +173,7 @@ impl Default for Detect {
             // 300 samples at the 2 Hz of ZerOps4E's experiments.
             warm_up: Period::seconds(150),
             open_after: Period::seconds(5),
-            close_after: Period::seconds(30),
+            close_after: Period::seconds(15),
             adopt_after: Period::seconds(4 * 3600),
         }
     }
@@ -204,18 +198,18 @@ impl Detector {
     }
 }
 
-/// The ring of recent samples, a compressed file in the state directory.
+/// The ring of recent samples of each component, compressed files in the state directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Evidence {
-    /// How large it may grow, at least `64KiB`; then the oldest samples give way.
+    /// How large the ring of one component may grow, at least `64KiB`; then the oldest samples give way.
     pub max_bytes: Bytes,
 }
 
 impl Default for Evidence {
     fn default() -> Self {
-        Self { max_bytes: Bytes::mebibytes(64) }
+        Self { max_bytes: Bytes::mebibytes(8) }
     }
 }
 
@@ -267,15 +261,8 @@ impl Config {
                     job.scrape_timeout = global.scrape_timeout.map(|timeout| timeout.min(interval));
                 }
                 job.body_size_limit = job.body_size_limit.or(global.body_size_limit);
-                for (own, default) in [
-                    (&mut job.sample_limit, global.sample_limit),
-                    (&mut job.label_limit, global.label_limit),
-                    (&mut job.label_name_length_limit, global.label_name_length_limit),
-                    (&mut job.label_value_length_limit, global.label_value_length_limit),
-                ] {
-                    if *own == 0 {
-                        *own = default;
-                    }
+                if job.sample_limit == 0 {
+                    job.sample_limit = global.sample_limit;
                 }
             }
         }

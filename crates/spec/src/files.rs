@@ -5,17 +5,17 @@ use std::path::{Path as FilePath, PathBuf};
 use crate::client::{Authorization, BasicAuth, TlsConfig};
 use crate::config::Config;
 use crate::path::Path;
-use crate::report::{ConfigErrors, Problem};
+use crate::report::{ConfigErrors, Problem, Warning};
 use crate::value::Secret;
 
 impl Config {
-    /// Checks every file that the config names: secrets are there and not empty, certificates and keys are PEM. `source`
-    /// stands in messages where the config's file would.
+    /// Checks every file that the config names: secrets are there and not empty, certificates and keys are PEM. Warns of
+    /// secrets that every user of the machine can read.
     ///
     /// # Errors
     /// All files that can't be used.
-    pub fn check_files(&self, source: &str) -> Result<(), ConfigErrors> {
-        let mut check = Check { source, problems: Vec::new() };
+    pub fn check_files(&self) -> Result<Vec<Warning>, ConfigErrors> {
+        let mut check = Check { problems: Vec::new(), warnings: Vec::new() };
         let root = Path::root();
         check.secret(self.api.bearer_token_file.as_deref(), root.key("api").key("bearer_token_file"));
         for (index, job) in self.scrape_configs.iter().enumerate() {
@@ -34,19 +34,22 @@ impl Config {
         if let Some(file) = self.alerts.jsonl.as_deref().filter(|file| *file != FilePath::new("-")) {
             check.folder_of(file, alerts.key("jsonl"));
         }
-        ConfigErrors::unless_empty(check.problems, ())
+        ConfigErrors::unless_empty(check.problems, check.warnings)
     }
 }
 
-struct Check<'a> {
-    source: &'a str,
+/// Stands in messages where a file and a line would: a path may come from the file, a variable or a flag.
+const SOURCE: &str = "config";
+
+struct Check {
     problems: Vec<Problem>,
+    warnings: Vec<Warning>,
 }
 
-impl Check<'_> {
+impl Check {
     fn report(&mut self, path: Path, file: &FilePath, why: &str) {
         let message = format!("`{}` can't be used: {why}", file.display());
-        self.problems.push(Problem::unplaced(self.source, path, message));
+        self.problems.push(Problem::unplaced(SOURCE, path, message));
     }
 
     fn client(
@@ -68,13 +71,25 @@ impl Check<'_> {
             self.pem(&tls.ca_file, path.key("ca_file"));
             self.pem(&tls.cert_file, path.key("cert_file"));
             self.pem(&tls.key_file, path.key("key_file"));
+            if let Some(file) = &tls.key_file {
+                self.warn_if_public(path.key("key_file"), file);
+            }
         }
     }
 
     fn secret(&mut self, file: Option<&FilePath>, path: Path) {
         let Some(file) = file else { return };
-        if let Err(error) = Secret::from_file(file) {
-            self.report(path, file, &error.to_string());
+        match Secret::from_file(file) {
+            Err(error) => self.report(path, file, &error.to_string()),
+            Ok(_) => self.warn_if_public(path, file),
+        }
+    }
+
+    fn warn_if_public(&mut self, path: Path, file: &FilePath) {
+        use std::os::unix::fs::PermissionsExt;
+        if std::fs::metadata(file).is_ok_and(|about| about.permissions().mode() & 0o004 != 0) {
+            let message = format!("every user of this machine can read `{}`: `chmod o-r` it", file.display());
+            self.warnings.push(Problem::unplaced(SOURCE, path, message));
         }
     }
 

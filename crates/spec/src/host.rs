@@ -8,7 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::value::{Pattern, Period};
+use crate::value::{CgroupPattern, Pattern, Period};
 
 /// `true`, `false`, or a map with the settings.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,12 +27,12 @@ pub struct HostConfig {
     /// How often, at least `100ms`; without it, the `interval` of the config. Example: `500ms`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<Period>,
-    /// Groups of processes: a name, and a regular expression that the whole command line or name has to match.
-    /// Example: `{nginx: "nginx.*"}`.
+    /// Groups of processes, at most 64: a name, and a regular expression that has to match a process' whole short name
+    /// or its whole command line. Example: `{nginx: "nginx.*"}`.
     pub processes: BTreeMap<String, Pattern>,
-    /// Cgroups to watch, by regular expressions on the path below the cgroup root; an empty list watches none.
-    /// Example: `["system.slice/.*\\.service"]`.
-    pub cgroups: Vec<Pattern>,
+    /// Cgroups to watch, by patterns of their paths: `*` stands for any part of one name, `**` for any number of names.
+    /// An empty list watches none. Example: `["/system.slice/*.service"]`.
+    pub cgroups: Vec<CgroupPattern>,
     /// Metrics to keep, by regular expressions on their names; an empty list keeps all. Example: `["cpu.*", "mem/.*"]`.
     pub include: Vec<Pattern>,
     /// Metrics to leave out, even if `include` names them. Example: `["disk/loop.*"]`.

@@ -31,5 +31,6 @@ pub use host::{Host, HostConfig};
 pub use report::{ConfigErrors, Problem, Warning};
 pub use scrape::{Scheme, ScrapeConfig, ScrapeTarget, StaticConfig};
 pub use value::{
-    AlertBudget, BudgetSpan, Bytes, Listen, Pattern, Period, Secret, SecretSource, Url, ValueError,
+    AlertBudget, BudgetSpan, Bytes, CgroupPattern, Listen, Pattern, Period, Secret, SecretSource, Url,
+    ValueError,
 };

@@ -7,7 +7,7 @@ use crate::check::{self, Finding};
 use crate::config::Config;
 use crate::env::{self, Environment};
 use crate::prometheus;
-use crate::report::{ConfigErrors, Problem, Warning};
+use crate::report::{self, ConfigErrors, Problem, Warning};
 use crate::yaml::{Document, Located, MAX_TEXT_BYTES};
 
 impl Config {
@@ -27,6 +27,16 @@ impl Config {
         file: &str,
         environment: &Environment,
     ) -> Result<(Self, Vec<Warning>), ConfigErrors> {
+        Self::read(text, file, Path::new(""), environment)
+    }
+
+    /// `base` is what relative paths in the text are relative to; those of variables stay as they are.
+    fn read(
+        text: &str,
+        file: &str,
+        base: &Path,
+        environment: &Environment,
+    ) -> Result<(Self, Vec<Warning>), ConfigErrors> {
         let (mut located, mut ignored) = (Vec::new(), Vec::new());
         let Some(mut document) = Document::parse(text, &mut located) else {
             let problems = located.into_iter().map(|problem| Problem::located(file, problem)).collect();
@@ -38,6 +48,7 @@ impl Config {
         let mut findings = check::before_folding(&config);
         let own_alertmanagers = config.alerts.alertmanagers.len();
         config.fold_prometheus();
+        config.join_paths(base);
         let mut problems = Vec::new();
         let mut warnings: Vec<Warning> =
             ignored.into_iter().map(|found| Problem::located(file, found)).collect();
@@ -53,6 +64,7 @@ impl Config {
             if warning { warnings.push(problem) } else { problems.push(problem) }
         }
         problems.extend(located.into_iter().map(|problem| Problem::located(file, problem)));
+        report::in_file_order(&mut warnings);
         ConfigErrors::unless_empty(problems, (config, warnings))
     }
 
@@ -64,9 +76,7 @@ impl Config {
         let file = path.display().to_string();
         let text = read_text(path)
             .map_err(|message| ConfigErrors { problems: vec![Problem::unplaced(&file, "", message)] })?;
-        let (mut config, warnings) = Self::from_yaml_in(&text, &file, environment)?;
-        config.join_paths(path.parent().unwrap_or(Path::new("")));
-        Ok((config, warnings))
+        Self::read(&text, &file, path.parent().unwrap_or(Path::new("")), environment)
     }
 
     /// The config without a file: the defaults and what the environment says.

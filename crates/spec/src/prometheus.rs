@@ -24,6 +24,7 @@ const SECRET_STORE: &str =
 const NATIVE: &str = "Larnax watches classic histograms only";
 const ONE_PROTOCOL: &str =
     "Larnax reads the Prometheus text format and OpenMetrics and tells them apart by itself";
+const LABEL_LIMITS: &str = "Larnax limits the length of a line and the number of series instead";
 const OWN_LIMITS: &str = "Larnax has limits of its own: see `limits`";
 
 const TOP: &Table = &[
@@ -52,6 +53,9 @@ const GLOBAL: &Table = &[
     ("metric_name_validation_scheme", Ignored("names are taken as they come")),
     ("metric_name_escaping_scheme", Ignored("names are taken as they come")),
     ("target_limit", Ignored(OWN_LIMITS)),
+    ("label_limit", Ignored(LABEL_LIMITS)),
+    ("label_name_length_limit", Ignored(LABEL_LIMITS)),
+    ("label_value_length_limit", Ignored(LABEL_LIMITS)),
     ("keep_dropped_targets", Ignored("no target is dropped without relabelling")),
     ("extra_scrape_metrics", Ignored("Larnax has metrics of its own about scrapes")),
 ];
@@ -66,6 +70,8 @@ const JOB: &Table = &[
     ),
     ("bearer_token", Unsupported("use authorization with credentials instead")),
     ("bearer_token_file", Unsupported("use authorization with credentials_file instead")),
+    ("honor_labels", Ignored("labels of a target's series stay as they are")),
+    ("honor_timestamps", Ignored("samples are dated by the time of the scrape")),
     ("scrape_protocols", Ignored(ONE_PROTOCOL)),
     ("fallback_scrape_protocol", Ignored(ONE_PROTOCOL)),
     ("scrape_native_histograms", Ignored(NATIVE)),
@@ -79,6 +85,9 @@ const JOB: &Table = &[
     ("metric_name_validation_scheme", Ignored("names are taken as they come")),
     ("metric_name_escaping_scheme", Ignored("names are taken as they come")),
     ("target_limit", Ignored(OWN_LIMITS)),
+    ("label_limit", Ignored(LABEL_LIMITS)),
+    ("label_name_length_limit", Ignored(LABEL_LIMITS)),
+    ("label_value_length_limit", Ignored(LABEL_LIMITS)),
     ("keep_dropped_targets", Ignored("no target is dropped without relabelling")),
     ("extra_scrape_metrics", Ignored("Larnax has metrics of its own about scrapes")),
 ];

@@ -48,6 +48,12 @@ impl fmt::Display for Problem {
     }
 }
 
+/// What has no place in the file comes last; nothing is said twice.
+pub(crate) fn in_file_order(problems: &mut Vec<Problem>) {
+    problems.sort_by_key(|problem| (problem.position.is_none(), problem.position));
+    problems.dedup();
+}
+
 /// Everything that is wrong with a config, in the order of the file; one line each when printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors {
@@ -61,8 +67,7 @@ impl ConfigErrors {
         if problems.is_empty() {
             return Ok(value);
         }
-        problems.sort_by_key(|problem| (problem.position.is_none(), problem.position));
-        problems.dedup();
+        in_file_order(&mut problems);
         Err(Self { problems })
     }
 }

@@ -60,25 +60,16 @@ pub struct ScrapeConfig {
     /// TLS settings for the targets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_config: Option<TlsConfig>,
-    /// Whether an HTTP redirect is followed.
+    /// Whether HTTP redirects are followed; credentials don't go along to another host.
     pub follow_redirects: bool,
-    /// Whether targets may compress their answers with gzip.
+    /// Whether targets on other machines are asked to compress.
     pub enable_compression: bool,
-    /// Whether labels of the target win over `job`, `instance` and the labels of the config.
-    pub honor_labels: bool,
-    /// Whether timestamps that the target gives are used instead of the time of the scrape.
-    pub honor_timestamps: bool,
     /// The largest body in bytes, after decompression; without it, `limits.body_size`. Example: `4MiB`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_size_limit: Option<Bytes>,
-    /// A scrape with more samples fails; 0 sets no limit of its own (`limits.max_metrics_per_component` still holds).
+    /// The most series of a target; those above it are refused and counted, the others are taken. 0 means no limit of its
+    /// own.
     pub sample_limit: u32,
-    /// A scrape with a series of more labels fails; 0 means no limit.
-    pub label_limit: u32,
-    /// A scrape with a longer label name (in bytes) fails; 0 means no limit.
-    pub label_name_length_limit: u32,
-    /// A scrape with a longer label value (in bytes) fails; 0 means no limit.
-    pub label_value_length_limit: u32,
 }
 
 impl Default for ScrapeConfig {
@@ -96,13 +87,8 @@ impl Default for ScrapeConfig {
             tls_config: None,
             follow_redirects: true,
             enable_compression: true,
-            honor_labels: false,
-            honor_timestamps: true,
             body_size_limit: None,
             sample_limit: 0,
-            label_limit: 0,
-            label_name_length_limit: 0,
-            label_value_length_limit: 0,
         }
     }
 }

@@ -66,8 +66,8 @@ fn each_bad_config_has_its_message() {
           the same URL as alertmanagers[0]: keep one of them",
         ),
         (
-            "scrape_configs: [{job_name: a, honor_labels: y}]",
-            "larnax.yaml:1:46: scrape_configs[0].honor_labels: found \
+            "scrape_configs: [{job_name: a, follow_redirects: y}]",
+            "larnax.yaml:1:50: scrape_configs[0].follow_redirects: found \
           `y`, expected `true` or `false`",
         ),
         (
@@ -314,14 +314,17 @@ alerts: {jsonl: '-'}
     std::fs::write(&path, text).unwrap();
     std::fs::write(folder.path().join("token"), "t\n").unwrap();
     std::fs::write(folder.path().join("ca.pem"), "no pem\n").unwrap();
-    let (config, warnings) = Config::load(&path, &Environment::default()).unwrap();
+    let environment = [("LARNAX_STATE".to_owned(), "here".to_owned())].into_iter().collect();
+    let (config, warnings) = Config::load(&path, &environment).unwrap();
     assert_eq!(warnings, []);
+    assert_eq!(config.state, Some("here".into()), "relative to where the program runs");
+    assert_eq!(config.api.bearer_token_file, Some(folder.path().join("token")));
     assert_eq!(config.api.token().unwrap().read().unwrap().expose(), "t");
-    let errors = config.check_files("larnax.yaml").unwrap_err();
+    let errors = config.check_files().unwrap_err();
     let lines: Vec<String> = errors.problems.iter().map(ToString::to_string).collect();
     assert_eq!(lines.len(), 2, "{errors}");
     assert!(lines[0].starts_with(
-        "larnax.yaml: scrape_configs[0].basic_auth.password_file: `/nowhere/password` can't be used"
+        "config: scrape_configs[0].basic_auth.password_file: `/nowhere/password` can't be used"
     ));
     assert!(lines[1].contains("tls_config.ca_file") && lines[1].contains("expected PEM"), "{errors}");
 

@@ -87,13 +87,18 @@ proptest! {
         label in "\\PC{0,12}",
         alerts in 1u32..,
     ) {
-        let mut config = Config::default();
-        config.interval = larnax_spec::Period::millis(interval);
-        config.evidence.max_bytes = larnax_spec::Bytes(memory);
-        config.listen = format!(":{port}").parse().unwrap();
-        config.external_labels.insert("a".to_owned(), label.replace("${", "$"));
-        config.detect.alert_budget = format!("{alerts}/day").parse().unwrap();
-        config.host = Some(larnax_spec::Host::On(Default::default()));
+        let config = Config {
+            interval: larnax_spec::Period::millis(interval),
+            evidence: larnax_spec::Evidence { max_bytes: larnax_spec::Bytes(memory) },
+            listen: format!(":{port}").parse().unwrap(),
+            external_labels: [("a".to_owned(), label.replace("${", "$"))].into(),
+            detect: larnax_spec::Detect {
+                alert_budget: format!("{alerts}/day").parse().unwrap(),
+                ..Default::default()
+            },
+            host: Some(larnax_spec::Host::On(Default::default())),
+            ..Config::default()
+        };
         // JSON is YAML.
         let text = serde_json::to_string_pretty(&config).unwrap();
         prop_assert_eq!(Config::from_yaml(&text, "f").map_err(|e| e.to_string()), Ok((config, Vec::new())));

@@ -136,11 +136,11 @@ impl Log {
     }
 
     /// Replaces the file by what `fill` writes, atomically, and creates the folder if it went missing. `fill` may read
-    /// from the old file.
+    /// from the old file. Inside, whether the new name is durable; if not, the file must be rewritten again.
     pub(crate) fn rewrite(
         &mut self,
         fill: impl FnOnce(&Self, &mut Counted<'_, '_>) -> io::Result<()>,
-    ) -> io::Result<()> {
+    ) -> io::Result<io::Result<()>> {
         fs::create_dir_all(&self.folder)?;
         self.take_lock().map_err(|InUse(_)| io::Error::other("another process uses this folder by now"))?;
         if self.file.is_none() && self.path().exists() {
@@ -148,14 +148,14 @@ impl Log {
             fs::rename(self.path(), self.folder.join(DAMAGED))?;
         }
         let mut len = 0;
-        let file = files::replace(&self.path(), |writer| {
+        let (file, synced) = files::replace(&self.path(), |writer| {
             let mut counted = Counted { writer, written: 0 };
             fill(self, &mut counted)?;
             len = counted.written;
             Ok(())
         })?;
-        (self.file, self.writable, self.len) = (Some(file), true, len);
-        Ok(())
+        (self.file, self.writable, self.len) = (Some(file), synced.is_ok(), len);
+        Ok(synced)
     }
 }
 

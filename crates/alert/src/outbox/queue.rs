@@ -62,23 +62,33 @@ impl Queue {
     /// Adds an event; its sequence must be the highest so far. The event before it of the same anomaly goes if nobody
     /// waits for it.
     pub(crate) fn push(&mut self, entry: Entry) {
+        self.insert(entry);
+        self.forget_finished();
+    }
+
+    /// [`Queue::push`] without the cleaning up, for many events in a row.
+    pub(crate) fn insert(&mut self, entry: Entry) {
         self.last = self.last.max(entry.sequence);
         self.latest.insert(entry.anomaly, (entry.sequence, entry.open));
         self.entries.push_back(entry);
-        self.forget_finished();
     }
 
     /// Notes that a sink has everything up to `sequence`.
     pub(crate) fn ack(&mut self, sink: &str, sequence: u64) {
+        self.note(sink, sequence);
+        self.forget_finished();
+    }
+
+    /// [`Queue::ack`] without the cleaning up.
+    pub(crate) fn note(&mut self, sink: &str, sequence: u64) {
         self.last = self.last.max(sequence);
         if let Some(cursor) = self.cursors.iter_mut().find(|cursor| cursor.sink == sink) {
             cursor.delivered = cursor.delivered.max(sequence);
         }
-        self.forget_finished();
     }
 
     /// Removes what every sink has and no open anomaly needs.
-    fn forget_finished(&mut self) {
+    pub(crate) fn forget_finished(&mut self) {
         let everywhere = self.everywhere();
         let latest = &mut self.latest;
         self.entries.retain(|entry| {

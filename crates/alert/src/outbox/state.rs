@@ -38,7 +38,7 @@ impl State {
                 Kind::Event => match serde_json::from_slice::<Event>(found.payload) {
                     Ok(event) => {
                         last_event = found.sequence;
-                        self.queue.push(Entry {
+                        self.queue.insert(Entry {
                             sequence: found.sequence,
                             anomaly: event.data.anomaly.id,
                             open: event.data.transition != Transition::Closed,
@@ -52,10 +52,11 @@ impl State {
                         found.offset
                     )),
                 },
-                Kind::Ack => self.queue.ack(&String::from_utf8_lossy(found.payload), found.sequence),
+                Kind::Ack => self.queue.note(&String::from_utf8_lossy(found.payload), found.sequence),
                 Kind::Mark => self.queue.last = self.queue.last.max(found.sequence),
             }
         }
+        self.queue.forget_finished();
         for gap in &scan.damaged {
             unreadable.push(format!(
                 "{}: bytes {} to {} are no record: expected the mark and checksum of one; {} records around them were \
@@ -187,7 +188,7 @@ impl State {
         let queue = &self.queue;
         let mut places = Vec::new();
         let mut lost = Vec::new();
-        log.rewrite(|old, new| {
+        let synced = log.rewrite(|old, new| {
             let mut frames = Vec::new();
             record::encode(Kind::Mark, queue.last, &[], &mut frames);
             for cursor in &queue.cursors {
@@ -213,7 +214,7 @@ impl State {
         for (entry, offset) in self.queue.entries_mut().zip(places) {
             entry.place = Place::Disk { offset };
         }
-        Ok(())
+        synced
     }
 
     pub(super) fn ack(&mut self, sink: &str, sequence: u64) {

@@ -113,6 +113,10 @@ impl Delivery {
             let heartbeat = self.sink.heartbeat_every();
 
             let batch = outbox.pending(self.sink.name(), self.sink.max_batch());
+            if batch.events.is_empty() && !outbox.is_delivered(self.sink.name()) {
+                // What was read first is lost; what stands behind it is not.
+                continue;
+            }
             let result = if !batch.events.is_empty() {
                 let result = self.deliver(&batch.events, Some(&batch.sequences)).await;
                 if let (Some(every), true) = (self.sink.resend_every(), resend_at <= now) {

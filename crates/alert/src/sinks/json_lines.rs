@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use larnax_core::Event;
@@ -53,45 +53,60 @@ impl JsonLines {
     }
 
     fn write(&mut self, events: &[Event]) -> io::Result<()> {
+        let recorded = self.options.recorded;
+        let mut wanted = events.iter().filter(|event| recorded || event.data.anomaly.alerted).peekable();
+        if wanted.peek().is_none() {
+            return Ok(());
+        }
+        self.open()?;
         self.lines.clear();
         if self.torn {
             self.lines.push(b'\n');
         }
-        let recorded = self.options.recorded;
-        for event in events.iter().filter(|event| recorded || event.data.anomaly.alerted) {
+        for event in wanted {
             serde_json::to_writer(&mut self.lines, event)?;
             self.lines.push(b'\n');
         }
-        if self.lines.is_empty() {
-            return Ok(());
-        }
         self.torn = true;
-        match &self.options.output {
-            Output::Stdout => {
+        match &mut self.file {
+            None => {
                 let mut stdout = io::stdout().lock();
                 stdout.write_all(&self.lines)?;
                 stdout.flush()?;
             }
-            Output::File(path) => {
-                if self.file.as_ref().is_none_or(|file| !is_still_at(file, path)) {
-                    self.file = Some(open(path)?);
-                }
-                if let Some(file) = &mut self.file {
-                    file.write_all(&self.lines)?;
-                    // Afterwards the outbox forgets them. Pipes and terminals can't be synced.
-                    if file.metadata()?.is_file() {
-                        file.sync_data()?;
-                    }
+            Some(file) => {
+                file.write_all(&self.lines)?;
+                // Afterwards the outbox forgets them. Pipes and terminals can't be synced.
+                if file.metadata()?.is_file() {
+                    file.sync_data()?;
                 }
             }
         }
         self.torn = false;
         Ok(())
     }
+
+    /// Opens the file if it isn't open or is no longer where it was.
+    fn open(&mut self) -> io::Result<()> {
+        let Output::File(path) = &self.options.output else { return Ok(()) };
+        if self.file.as_ref().is_none_or(|file| !is_still_at(file, path)) {
+            let file = File::options().create(true).append(true).open(path)?;
+            self.torn = ends_within_a_line(&file, path)?;
+            self.file = Some(file);
+        }
+        Ok(())
+    }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    File::options().create(true).append(true).open(path)
+/// Whether a crash left half a line at the end of a file.
+fn ends_within_a_line(file: &File, path: &Path) -> io::Result<bool> {
+    let about = file.metadata()?;
+    if !about.is_file() || about.len() == 0 {
+        return Ok(false);
+    }
+    let mut last = [0];
+    File::open(path)?.read_exact_at(&mut last, about.len() - 1)?;
+    Ok(last != *b"\n")
 }
 
 fn is_still_at(file: &File, path: &Path) -> bool {

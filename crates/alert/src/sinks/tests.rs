@@ -248,6 +248,19 @@ async fn lines_go_on_in_a_new_file_when_the_old_one_was_rotated_away() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_line_that_a_crash_cut_off_is_ended_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.jsonl");
+    fs::write(&file, "{\"specversion\":").unwrap();
+    let mut sink = JsonLines::new(JsonLinesOptions::new("lines", Output::File(file.clone())));
+    sink.deliver(&[event("a", 0.0, Opened, 0)]).await.unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(serde_json::from_str::<Event>(lines[1]).is_ok(), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_disk_is_worth_another_try() {
     let output = Output::File("/dev/full".into());
     let error =

@@ -6,10 +6,14 @@ use super::file::{Buffer, KeptFile};
 use super::parse::{fields, lines, number};
 use super::reader::{Names, Reader, Roots, Slot, Slots};
 
-/// What is wanted of one protocol: its line's label, and key, metric and whether it is a counter for each value.
-struct Table {
-    protocol: &'static str,
+/// What is wanted of one protocol: the label of its lines, and for each value the key, the metric and its kind.
+struct Protocol {
+    label: &'static str,
     wanted: &'static [(&'static str, &'static str, Kind)],
+}
+
+struct Table {
+    protocol: &'static Protocol,
     slots: Vec<Slot>,
     /// The headings, and for each wanted key its column, as in the last read.
     header: Vec<u8>,
@@ -24,10 +28,10 @@ enum Kind {
 use Kind::{Level, Rate};
 
 /// RFC 4022 and RFC 4113 name these counters.
-const SNMP: [(&str, &[(&str, &str, Kind)]); 2] = [
-    (
-        "Tcp",
-        &[
+static SNMP: [Protocol; 2] = [
+    Protocol {
+        label: "Tcp",
+        wanted: &[
             ("ActiveOpens", "tcp/active_opens", Rate),
             ("PassiveOpens", "tcp/passive_opens", Rate),
             ("AttemptFails", "tcp/attempt_fails", Rate),
@@ -39,10 +43,10 @@ const SNMP: [(&str, &[(&str, &str, Kind)]); 2] = [
             ("InErrs", "tcp/in_errors", Rate),
             ("OutRsts", "tcp/out_resets", Rate),
         ],
-    ),
-    (
-        "Udp",
-        &[
+    },
+    Protocol {
+        label: "Udp",
+        wanted: &[
             ("InDatagrams", "udp/in_datagrams", Rate),
             ("OutDatagrams", "udp/out_datagrams", Rate),
             ("NoPorts", "udp/no_ports", Rate),
@@ -50,13 +54,13 @@ const SNMP: [(&str, &[(&str, &str, Kind)]); 2] = [
             ("RcvbufErrors", "udp/receive_buffer_errors", Rate),
             ("SndbufErrors", "udp/send_buffer_errors", Rate),
         ],
-    ),
+    },
 ];
 
 /// Linux' own counters.
-const NETSTAT: [(&str, &[(&str, &str, Kind)]); 1] = [(
-    "TcpExt",
-    &[
+static NETSTAT: [Protocol; 1] = [Protocol {
+    label: "TcpExt",
+    wanted: &[
         ("ListenOverflows", "tcp/listen_overflows", Rate),
         ("ListenDrops", "tcp/listen_drops", Rate),
         ("TCPTimeouts", "tcp/timeouts", Rate),
@@ -64,7 +68,7 @@ const NETSTAT: [(&str, &[(&str, &str, Kind)]); 1] = [(
         ("TCPMemoryPressures", "tcp/memory_pressures", Rate),
         ("TCPAbortOnMemory", "tcp/aborts_on_memory", Rate),
     ],
-)];
+}];
 
 /// Reads a file in which a line of headings is followed by a line of values.
 pub(super) struct CountersReader {
@@ -85,19 +89,9 @@ impl CountersReader {
         Self::new(KeptFile::new(roots.net("netstat")), Duration::from_secs(2), &NETSTAT)
     }
 
-    fn new(
-        file: KeptFile,
-        period: Duration,
-        wanted: &[(&'static str, &'static [(&'static str, &'static str, Kind)])],
-    ) -> Self {
-        let tables = wanted.iter().map(|&(protocol, wanted)| Table {
-            protocol,
-            wanted,
-            slots: Vec::new(),
-            header: Vec::new(),
-            columns: Vec::new(),
-        });
-        Self { file, period, tables: tables.collect() }
+    fn new(file: KeptFile, period: Duration, protocols: &'static [Protocol]) -> Self {
+        let table = |protocol| Table { protocol, slots: Vec::new(), header: Vec::new(), columns: Vec::new() };
+        Self { file, period, tables: protocols.iter().map(table).collect() }
     }
 }
 
@@ -110,10 +104,11 @@ impl Reader for CountersReader {
         let bytes = self.file.read(buffer).unwrap_or_default();
         for table in &mut self.tables {
             let found = table.locate(bytes).is_some();
-            let slots = table.wanted.iter().zip(&table.columns).map(|((_, name, _), column)| match column {
-                Some(_) if found => names.add(name),
-                _ => Slot::NONE,
-            });
+            let slots =
+                table.protocol.wanted.iter().zip(&table.columns).map(|((_, name, _), column)| match column {
+                    Some(_) if found => names.add(name),
+                    _ => Slot::NONE,
+                });
             table.slots = slots.collect();
         }
     }
@@ -125,7 +120,8 @@ impl Reader for CountersReader {
             for (column, text) in fields(line).enumerate() {
                 let wanted = table.columns.iter().position(|place| *place == Some(column));
                 let Some((at, value)) = wanted.zip(number(text)) else { continue };
-                let (Some(slot), Some((_, _, kind))) = (table.slots.get(at), table.wanted.get(at)) else {
+                let (Some(slot), Some((_, _, kind))) = (table.slots.get(at), table.protocol.wanted.get(at))
+                else {
                     continue;
                 };
                 match kind {
@@ -140,13 +136,13 @@ impl Reader for CountersReader {
 impl Table {
     /// The line of values (without its label); the columns are found anew when the headings have changed.
     fn locate<'a>(&mut self, bytes: &'a [u8]) -> Option<&'a [u8]> {
-        let mut mine =
-            lines(bytes).filter_map(|line| line.strip_prefix(self.protocol.as_bytes())?.strip_prefix(b":"));
+        let mut mine = lines(bytes)
+            .filter_map(|line| line.strip_prefix(self.protocol.label.as_bytes())?.strip_prefix(b":"));
         let (header, values) = (mine.next()?, mine.next()?);
         if self.header != header {
             self.header = header.to_owned();
             let column = |key: &str| fields(header).position(|heading| heading == key.as_bytes());
-            self.columns = self.wanted.iter().map(|(key, ..)| column(key)).collect();
+            self.columns = self.protocol.wanted.iter().map(|(key, ..)| column(key)).collect();
         }
         Some(values)
     }

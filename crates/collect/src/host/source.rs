@@ -17,7 +17,7 @@ use super::memory::{EventsReader, MemoryReader};
 use super::network::NetworkReader;
 use super::options::HostOptions;
 use super::pressure::PressureReader;
-use super::process::{MAX_GROUPS, ProcessReader};
+use super::process::{MAX_GROUPS, ProcessGroup, ProcessReader};
 use super::reader::{Names, Reader, Roots, Slots, Total};
 use super::sockets::{CountersReader, SocketsReader};
 use crate::{Collected, Cost, ErrorClass, LocalFuture, Source, SourceError};
@@ -60,14 +60,11 @@ impl HostSource {
     /// Finds out what this machine can tell.
     ///
     /// # Errors
-    /// Of class config: when nothing can be read at all, or there are more than 64 process groups.
+    /// Of class config: when nothing can be read at all, there are more than 64 process groups, or a group's name is none
+    /// or stands twice.
     pub fn new(options: HostOptions, clock: Rc<dyn Clock>) -> Result<Self, SourceError> {
         let roots = Roots { proc: options.proc, sys: options.sys, rootfs: options.rootfs };
-        let groups = options.processes.len();
-        if groups > MAX_GROUPS {
-            let message = format!("{groups} process groups: expected at most {MAX_GROUPS}; join some");
-            return Err(SourceError::new(ErrorClass::Config, message));
-        }
+        check(&options.processes)?;
         let readers: Vec<Box<dyn Reader>> = vec![
             Box::new(CpuReader::new(&roots, options.max_cpus)),
             Box::new(LoadReader::new(&roots)),
@@ -159,7 +156,7 @@ impl HostSource {
             let mut slots = Slots { values, totals, elapsed, read: entry.reads };
             entry.reader.read(&mut self.buffer, &mut slots);
             due = true;
-            told |= self.buffer.bytes_read() > before || slots.values.iter().any(|value| value.is_finite());
+            told |= self.buffer.bytes_read() > before;
             let period = entry.reader.period();
             // After the first collection, which reads all, the seldom ones are spread over time. A tenth of slack, so
             // that a collection that comes a little early doesn't find its reader not yet due.
@@ -229,6 +226,22 @@ fn discover(reader: &mut dyn Reader, buffer: &mut Buffer) -> Vec<Metric> {
     let mut names = Names::default();
     reader.discover(buffer, &mut names);
     names.into_metrics()
+}
+
+fn check(groups: &[ProcessGroup]) -> Result<(), SourceError> {
+    let bad = |message| Err(SourceError::new(ErrorClass::Config, message));
+    if groups.len() > MAX_GROUPS {
+        return bad(format!("{} process groups: expected at most {MAX_GROUPS}; join some", groups.len()));
+    }
+    for (i, ProcessGroup { name, .. }) in groups.iter().enumerate() {
+        if name.is_empty() || name.chars().any(char::is_control) {
+            return bad(format!("{name:?} is no name of a process group: expected a text such as web"));
+        }
+        if groups.iter().take(i).any(|before| before.name == *name) {
+            return bad(format!("process group `{name}` stands twice: expected each name once"));
+        }
+    }
+    Ok(())
 }
 
 fn config(error: impl std::fmt::Display) -> SourceError {

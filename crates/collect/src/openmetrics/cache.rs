@@ -109,12 +109,11 @@ struct Scrape<'c, 'b> {
 impl<'b> Scrape<'_, 'b> {
     fn walk(&mut self, mut parser: Parser<'b>) -> Result<(), ParseError> {
         loop {
-            if let Some(step) = self.cache.template.predict(parser.rest()) {
+            if let Some(step) = self.cache.template.predict(parser.rest())
+                && let Some(sample) = parser.recognised(step.length, step.head)
+            {
                 self.cache.template.advance();
-                match parser.recognised(step.length, step.head) {
-                    Ok(sample) => self.keep(&parser, step.slot, sample),
-                    Err(bad) => self.bad(&parser, bad),
-                }
+                self.keep(&parser, step.slot, sample);
                 continue;
             }
             match parser.next() {

@@ -161,21 +161,34 @@ impl<'a> Parser<'a> {
 
     /// Reads a sample whose series the caller has recognised: its value starts `ahead` bytes from here, in a line that
     /// starts `head` bytes before the value. Goes on to the next line.
+    ///
+    /// `None`, and stays here, if there is no such sample. That need not be a bad line: behind `a ` there may be labels
+    /// or one more blank.
     #[inline]
-    pub(super) fn recognised(&mut self, ahead: usize, head: usize) -> Result<Sample<'a>, BadLine<'a>> {
-        self.value_start = self.at + ahead;
-        self.line_start = self.value_start - head;
-        let text = self.body.get(self.value_start..).unwrap_or_default();
-        if let Some((value, length)) = number::short_decimal(text)
+    pub(super) fn recognised(&mut self, ahead: usize, head: usize) -> Option<Sample<'a>> {
+        let value_start = self.at + ahead;
+        let text = self.body.get(value_start..).unwrap_or_default();
+        let sample = if let Some((value, length)) = number::short_decimal(text)
             && text.get(length) == Some(&b'\n')
             && head + length <= self.max_line_bytes
         {
-            self.at = self.value_start + length + 1;
-            return Ok(Sample { value, time: None, exemplar: None });
+            self.at = value_start + length + 1;
+            Sample { value, time: None, exemplar: None }
+        } else {
+            self.recognised_with_care(value_start, head)?
+        };
+        self.value_start = value_start;
+        self.line_start = value_start - head;
+        Some(sample)
+    }
+
+    fn recognised_with_care(&mut self, value_start: usize, head: usize) -> Option<Sample<'a>> {
+        let here = std::mem::replace(&mut self.at, value_start - head);
+        let sample = self.take_line().ok().and_then(|line| sample(line, head, self.format).ok());
+        if sample.is_none() {
+            self.at = here;
         }
-        self.at = self.line_start;
-        let line = self.take_line()?;
-        sample(line, head, self.format).map_err(|expected| self.bad(line, expected))
+        sample
     }
 
     /// Cuts off the next line, without its line break.

@@ -87,17 +87,22 @@ impl Tree {
         files
     }
 
+    /// Options that read this tree instead of the machine.
+    pub(crate) fn options(&self) -> HostOptions {
+        HostOptions {
+            proc: self.path("proc"),
+            sys: self.path("sys"),
+            rootfs: self.path("rootfs"),
+            ..HostOptions::default()
+        }
+    }
+
     pub(crate) fn host(self) -> Host {
         self.host_with(|_| ())
     }
 
     pub(crate) fn host_with(self, set: impl FnOnce(&mut HostOptions)) -> Host {
-        let mut options = HostOptions {
-            proc: self.path("proc"),
-            sys: self.path("sys"),
-            rootfs: self.path("rootfs"),
-            ..HostOptions::default()
-        };
+        let mut options = self.options();
         set(&mut options);
         let clock = Rc::new(ManualClock::at(Timestamp::from_seconds(START)));
         let source = HostSource::new(options, clock.clone()).unwrap();

@@ -54,7 +54,14 @@ pub fn absorb<R: Real>(n: f64, mean: &mut [R], var: &mut [R], x: &[R], w: f64) -
 }
 
 /// Adds cluster B to cluster A; returns the mass of both.
-pub fn merge<R: Real>(n_a: f64, mean_a: &mut [R], var_a: &mut [R], n_b: f64, mean_b: &[R], var_b: &[R]) -> f64 {
+pub fn merge<R: Real>(
+    n_a: f64,
+    mean_a: &mut [R],
+    var_a: &mut [R],
+    n_b: f64,
+    mean_b: &[R],
+    var_b: &[R],
+) -> f64 {
     let total = n_a + n_b;
     let (share, rest) = (R::of(n_b / total), R::of(n_a / total));
     for (((m, v), &mb), &vb) in mean_a.iter_mut().zip(var_a).zip(mean_b).zip(var_b) {

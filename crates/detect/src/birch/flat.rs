@@ -179,7 +179,8 @@ impl<R: Real> Clusters<R> {
             let mut best = f64::INFINITY;
             for j in (0..n).filter(|&j| j != i) {
                 let d = distance(self.entry(i).1, self.entry(j).1).wide();
-                best = best.min(merged_radius(self.masses[i], self.radii[i], self.masses[j], self.radii[j], d));
+                best =
+                    best.min(merged_radius(self.masses[i], self.radii[i], self.masses[j], self.radii[j], d));
             }
             sum += best;
         }

@@ -181,7 +181,13 @@ impl Birch {
             (0..self.clusters.len())
                 .map(|i| {
                     let squares = self.joint.iter().zip(self.clusters.entry(i).1);
-                    (i, squares.filter(|(u, _)| u.is_finite()).map(|(u, m)| f64::from((u - m) * (u - m))).sum())
+                    (
+                        i,
+                        squares
+                            .filter(|(u, _)| u.is_finite())
+                            .map(|(u, m)| f64::from((u - m) * (u - m)))
+                            .sum(),
+                    )
                 })
                 .min_by(|a: &(usize, f64), b| a.1.total_cmp(&b.1))
         })
@@ -190,8 +196,7 @@ impl Birch {
     fn learn_joint(&mut self, weight: f64) {
         if let Some((nearest, _)) = self.nearest() {
             let mean = self.clusters.entry(nearest).1;
-            let pooled_gain =
-                (weight * gain(self.seen, self.context.dt, self.memory.min(3_600.0))) as f32;
+            let pooled_gain = (weight * gain(self.seen, self.context.dt, self.memory.min(3_600.0))) as f32;
             for ((u, &m), v) in self.joint.iter_mut().zip(mean).zip(&mut self.pooled) {
                 if u.is_finite() {
                     *v += pooled_gain * ((*u - m) * (*u - m) - *v);
@@ -265,7 +270,12 @@ impl Detector for Birch {
                 band.missing += context.dt;
                 if band.shown() {
                     let center = if band.wanders() { band.local } else { band.mean };
-                    *out = MetricVerdict { expected: center, lower: f64::NAN, upper: f64::NAN, deviation: f64::NAN };
+                    *out = MetricVerdict {
+                        expected: center,
+                        lower: f64::NAN,
+                        upper: f64::NAN,
+                        deviation: f64::NAN,
+                    };
                 }
                 continue;
             }
@@ -432,8 +442,7 @@ fn is_value(x: f64) -> bool {
 /// z with P(|Z| > z) = `tail` for a standard normal Z, by Abramowitz and Stegun 26.2.23 (error below 4.5e-4).
 fn normal_quantile(tail: f64) -> f64 {
     let t = (-2.0 * (0.5 * tail.clamp(1e-300, 1.0)).ln()).sqrt();
-    t - (2.515517 + t * (0.802853 + t * 0.010328))
-        / (1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308)))
+    t - (2.515517 + t * (0.802853 + t * 0.010328)) / (1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308)))
 }
 
 #[cfg(test)]

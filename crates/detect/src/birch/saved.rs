@@ -82,7 +82,10 @@ impl Saved {
             .map_err(|e| inconsistent(e.to_string()))?;
         let sound = |xs: &[f32]| xs.iter().all(|x| x.is_finite());
         if let Some(i) = self.bands.iter().position(|band| !band.is_sound()) {
-            return Err(inconsistent(format!("the band of `{}` holds a number that can't be", self.names[i])));
+            return Err(inconsistent(format!(
+                "the band of `{}` holds a number that can't be",
+                self.names[i]
+            )));
         }
         let whole = |c: &Cluster| {
             c.mean.len() == width

@@ -2,6 +2,7 @@
 
 mod alert_budget;
 mod bytes;
+mod cgroup_pattern;
 mod listen;
 mod pattern;
 mod period;
@@ -10,6 +11,7 @@ mod url;
 
 pub use alert_budget::{AlertBudget, BudgetSpan};
 pub use bytes::Bytes;
+pub use cgroup_pattern::CgroupPattern;
 pub use listen::Listen;
 pub use pattern::Pattern;
 pub use period::Period;

@@ -81,7 +81,7 @@ impl schemars::JsonSchema for Secret {
     }
 }
 
-/// Where a secret is: in the config, or in a file that may be rotated, so that it is read again for each connection.
+/// Where a secret is: in the config, or in a file that may be rotated, so that it is read again for each request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecretSource<'a> {
     /// Given as it is.

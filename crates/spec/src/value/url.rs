@@ -56,9 +56,11 @@ impl FromStr for Url {
                 "found a URL with a user name or password in it, expected one without: use basic_auth";
             return Err(ValueError(message.to_owned()));
         }
+        let scheme = text.find("://").map_or(0, |at| at + 3);
+        let host =
+            text.get(scheme..).unwrap_or_default().find(['/', '?']).map_or(text.len(), |end| scheme + end);
         let shown =
-            text.match_indices(['/', '?']).nth(2).and_then(|(end, _)| text.get(..=end)).unwrap_or(text);
-        let shown = if shown.len() < text.len() { format!("{shown}…") } else { shown.to_owned() };
+            format!("{}{}", text.get(..host).unwrap_or_default(), if host < text.len() { "/…" } else { "" });
         let expected =
             |why: &str| ValueError::new(&shown, &format!("a URL such as `http://127.0.0.1:9093` ({why})"));
         let rest = text
