@@ -6,7 +6,7 @@ import { clock, kinds, signed, span } from './words';
 /** How many ended anomalies are listed. */
 const MAX_ENDED = 8;
 
-export function Anomalies(props: { anomalies: api.Anomaly[]; now: string; onChange: () => void }) {
+export function Anomalies(props: { anomalies: api.Anomaly[]; linked?: string; now: string; onChange: () => void }) {
   const open = props.anomalies.filter((a) => !a.closed);
   const ended = props.anomalies.filter((a) => a.closed).slice(0, MAX_ENDED);
   if (open.length + ended.length === 0) return null;
@@ -17,7 +17,7 @@ export function Anomalies(props: { anomalies: api.Anomaly[]; now: string; onChan
       ))}
       {ended.length > 0 && <h2>Ended</h2>}
       {ended.map((a) => (
-        <p class="ended" key={a.id}>
+        <p class={a.id === props.linked ? 'ended linked' : 'ended'} key={a.id}>
           <time>{clock(a.onset)}</time> <a href={`#${encodeURIComponent(a.component)}`}>{a.component}</a> {kinds[a.kind]} for{' '}
           {span((Date.parse(a.closed ?? a.last_seen) - Date.parse(a.onset)) / 1000)}, peak {a.peak.toFixed(1)}
           {a.alerted ? '' : ' (recorded, not alerted)'}: {a.metrics.slice(0, 4).map((m) => m.metric).join(', ')}

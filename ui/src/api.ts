@@ -36,7 +36,7 @@ export interface Status {
   cpu_seconds: number;
   resident_bytes: number;
   budgets: { group: string; allowed: number; period_seconds: number; given: number; bar: number }[];
-  sinks: { name: string; pending: number; delivered: number; dropped: number; error: string | null }[];
+  sinks: { name: string; pending: number; delivered: number; refused: number; error: string | null }[];
   notices: string[];
   listeners: { address: string; process: string | null; watched: boolean }[];
 }

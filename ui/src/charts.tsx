@@ -36,8 +36,19 @@ function base(width: number, height: number): Pick<uPlot.Options, 'width' | 'hei
   return { width, height, cursor: { y: false, points: { size: 5 } }, legend: { show: true, live: true }, padding: [8, 8, 0, 0] };
 }
 
+const time = (seconds: number) =>
+  new Date(seconds * 1000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', hour12: false });
+
 const axes = (values?: (u: uPlot, splits: number[]) => string[]): uPlot.Axis[] => [
-  { stroke: css('--soft'), grid: { show: false }, ticks: { show: false }, size: 26 },
+  {
+    stroke: css('--soft'),
+    grid: { show: false },
+    ticks: { show: false },
+    size: 26,
+    incrs: [60, 120, 300, 600, 900],
+    space: 60,
+    values: (_, splits) => splits.map(time),
+  },
   { stroke: css('--soft'), grid: { stroke: css('--line'), width: 1 }, ticks: { show: false }, size: 56, values },
 ];
 
@@ -74,6 +85,7 @@ export function ScoreChart({ history, height }: { history: History; height: numb
           stroke: css('--accent'),
           fill: css('--accent-fill'),
           width: 1.5,
+          points: { show: false },
           value: (_, v) => (v === null ? '–' : v >= 20 ? '≥ 20' : v.toFixed(2)),
         },
       ],
@@ -106,10 +118,10 @@ export function MetricChart({ times, metric }: { times: number[]; metric: Metric
       bands: [{ series: [1, 2], fill: css('--band') }],
       series: [
         {},
-        { label: 'upper', stroke: css('--band-edge'), width: 1, value: text },
-        { label: 'lower', stroke: css('--band-edge'), width: 1, value: text },
-        { label: 'expected', stroke: css('--soft'), width: 1, dash: [4, 3], value: text },
-        { label: 'value', stroke: css('--ink'), width: 1.5, value: text },
+        { label: 'upper', stroke: css('--band-edge'), width: 1, points: { show: false }, value: text },
+        { label: 'lower', stroke: css('--band-edge'), width: 1, points: { show: false }, value: text },
+        { label: 'expected', stroke: css('--soft'), width: 1, dash: [4, 3], points: { show: false }, value: text },
+        { label: 'value', stroke: css('--ink'), width: 1.5, points: { show: false }, value: text },
       ],
     }),
     data,

@@ -5,7 +5,7 @@ import * as api from './api';
 import { Anomalies } from './anomalies';
 import { Detail } from './detail';
 import { Sparkline } from './charts';
-import { number, span, states } from './words';
+import { span, states } from './words';
 
 interface Everything {
   status: api.Status;
@@ -29,6 +29,8 @@ export function Page() {
   const [all, setAll] = useState<Everything | null>(null);
   const [error, setError] = useState<string | null>(null);
   const [picked, setPicked] = useState<string | null>(() => decodeURIComponent(location.hash.slice(1)) || null);
+  // Alerts link to /anomalies/ID: the component of that anomaly is shown, unless another one is picked.
+  const linked = /^\/anomalies\/([0-9a-f]+)$/.exec(location.pathname)?.[1];
   const [tick, setTick] = useState(0);
 
   useEffect(() => {
@@ -57,12 +59,13 @@ export function Page() {
 
   if (!all) return <main class="lonely">{error ? `The agent doesn't answer: ${error}` : 'Asking the agent …'}</main>;
   const worst = [...all.components].sort((a, b) => b.score - a.score)[0];
-  const chosen = all.components.find((c) => c.id === picked) ?? worst;
+  const asked = picked ?? all.anomalies.find((a) => a.id === linked)?.component;
+  const chosen = all.components.find((c) => c.id === asked) ?? worst;
   return (
     <>
       <Head status={all.status} components={all.components} error={error} />
       <main>
-        <Anomalies anomalies={all.anomalies} now={all.status.now} onChange={() => setTick(tick + 1)} />
+        <Anomalies anomalies={all.anomalies} linked={linked} now={all.status.now} onChange={() => setTick(tick + 1)} />
         <Components components={all.components} scores={all.scores} chosen={chosen?.id} now={all.status.now} />
         {chosen && <Detail key={chosen.id} component={chosen} tick={tick} />}
         <Foot status={all.status} />
@@ -100,7 +103,7 @@ function Components(props: { components: api.Component[]; scores: Map<string, nu
   return (
     <section>
       <h2>Components</h2>
-      <table>
+      <table class="list">
         <thead>
           <tr>
             <th>Component</th>
@@ -116,7 +119,7 @@ function Components(props: { components: api.Component[]; scores: Map<string, nu
               <td>
                 <a href={`#${encodeURIComponent(c.id)}`}>{c.id}</a>
                 <small>
-                  {c.metrics} metrics every {number(c.interval_seconds)} s
+                  {c.metrics} metrics every {c.interval_seconds} s
                 </small>
                 {c.sources.filter((s) => s.error).map((s) => (
                   <small class="problem">{s.error}</small>
@@ -148,13 +151,13 @@ function Foot({ status }: { status: api.Status }) {
     <section class="foot">
       {status.budgets.map((b) => (
         <p key={b.group}>
-          <b>Alert budget of {b.group}:</b> {b.given} of {number(b.allowed)} given in the last {span(b.period_seconds)};
+          <b>Alert budget of {b.group}:</b> {b.given} of {b.allowed} given in the last {span(b.period_seconds)};
           an alert must exceed a score of {b.bar.toFixed(2)}.
         </p>
       ))}
       {status.sinks.map((s) => (
         <p key={s.name}>
-          <b>{s.name}:</b> {s.delivered} events delivered, {s.pending} waiting{s.error ? `: ${s.error}` : '.'}
+          <b>{s.name}:</b> {s.delivered} event{s.delivered === 1 ? '' : 's'} delivered, {s.pending} waiting{s.error ? `: ${s.error}` : '.'}
         </p>
       ))}
       {status.notices.map((notice) => (

@@ -23,11 +23,11 @@ cargo xtask test [--fast] [--only STEP]... [--list]
         --only   one step, with the steps it needs; can be given again
         --list   what the steps are
 cargo xtask generate [--check]
-        Writes the generated references anew; --check only says whether they are in step with the code.
+        Writes the generated references anew; --check only fails if they are out of step.
 cargo xtask size
         Builds the release programs and shows their stripped sizes.
 cargo xtask deny
-        Checks licences, advisories and sources of all dependencies; installs cargo-deny first (minutes).
+        Checks licences, sources and advisories of all dependencies; installs cargo-deny first (minutes).
 cargo xtask bench edge [--seconds N] [--settle N] [--interval 5s]... [--no-host] [--cold-build]
         Measures larnax-edge beside Prometheus, vmagent and node_exporter; see bench/README.md.
 ";
@@ -58,7 +58,12 @@ fn run() -> Result<bool> {
         "test" => test::run(&test::Options::parse(arguments)?),
         "generate" => {
             let check = flag(&mut arguments, "check")?;
-            if check { generate::check() } else { generate::write().map(|()| true) }
+            if check {
+                generate::check()?
+            } else {
+                generate::write()?
+            }
+            Ok(true)
         }
         "size" => {
             flag(&mut arguments, "")?;

@@ -179,7 +179,7 @@ impl Target {
 
 impl World for Target {
     fn source(&self) -> Box<dyn Source> {
-        Box::new(ScrapeSource::new(common::impatient(self.address), Rc::new(SystemClock)).unwrap())
+        Box::new(ScrapeSource::new(common::options(self.address), Rc::new(SystemClock)).unwrap())
     }
 
     fn break_it(&self) -> bool {
@@ -219,13 +219,6 @@ struct Procfs(host_tree::Tree);
 
 const PROC_FILES: [&str; 5] = ["stat", "loadavg", "meminfo", "diskstats", "net/dev"];
 
-impl Procfs {
-    /// A host read twice within a millisecond says the same twice: let it be a little later.
-    fn later() {
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
-}
-
 impl World for Procfs {
     fn source(&self) -> Box<dyn Source> {
         Box::new(HostSource::new(self.0.options(), Rc::new(SystemClock)).unwrap())
@@ -233,13 +226,11 @@ impl World for Procfs {
 
     fn break_it(&self) -> bool {
         PROC_FILES.iter().for_each(|file| self.0.write(&format!("proc/{file}"), ""));
-        Self::later();
         true
     }
 
     fn mend(&self) {
         PROC_FILES.iter().for_each(|file| self.0.restore(&format!("proc/{file}")));
-        Self::later();
     }
 }
 

@@ -269,6 +269,14 @@ fn a_known_series_with_other_text_before_its_value_is_read_anew() {
 }
 
 #[test]
+fn a_name_ends_at_a_blank_and_not_at_a_sign() {
+    let mut target = Target::text();
+    assert_eq!(target.scrape("a-1\nb+1\nc 1\n").bad, 2, "found by fuzzing: `a01` is another name than `a`");
+    assert_eq!(target.scrape("a01 2\nc 1\n").samples, 2);
+    assert_eq!(target.names(), ["c", "a01"]);
+}
+
+#[test]
 fn a_body_that_is_no_metrics_shows_its_first_line() {
     let error = Target::text().try_scrape("<!DOCTYPE html>\n<html>\n").unwrap_err();
     assert_eq!(

@@ -43,7 +43,7 @@ fn written(name: &str, labels: &BTreeMap<String, String>) -> String {
 
 /// A body much like another: lines gone, doubled, moved, changed in a byte.
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
-    let edit = (0..5_u8, any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>());
+    let edit = (0..6_u8, any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>());
     (0..700_usize, 10..80_usize, prop::collection::vec(edit, 0..6)).prop_map(|(start, count, edits)| {
         let mut lines: Vec<Vec<u8>> =
             NODE_EXPORTER.lines().skip(start).take(count).map(|line| line.as_bytes().to_vec()).collect();
@@ -56,6 +56,10 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
                 3 if !lines[at].is_empty() => {
                     let place = to % lines[at].len();
                     lines[at][place] = byte;
+                }
+                4 => {
+                    let place = to % (lines[at].len() + 1);
+                    lines[at].insert(place, b" \t{}\",=\\#\r0"[byte as usize % 11]);
                 }
                 _ => lines.insert(at, format!("new_{byte} {byte}").into_bytes()),
             }

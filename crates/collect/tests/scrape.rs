@@ -8,7 +8,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use common::{START, answer, empty_batch, impatient, read_request, serve, source};
+use common::{START, answer, empty_batch, options, read_request, serve, source};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use larnax_collect::Source;
@@ -43,7 +43,7 @@ const TEXT: &[u8] = b"# TYPE a gauge\na 1\n# TYPE b_total counter\nb_total{x=\"y
 #[tokio::test]
 async fn a_scrape_is_one_row_stamped_with_the_time_at_which_it_began() {
     let (address, _) = target(answer("200 OK", "content-type: text/plain; version=0.0.4\r\n", TEXT)).await;
-    let mut source = source(impatient(address));
+    let mut source = source(options(address));
     let mut batch = empty_batch();
     for _ in 0..3 {
         source.collect(&mut batch).await.unwrap();
@@ -63,7 +63,7 @@ async fn openmetrics_is_asked_for_first_and_recognised_by_its_content_type() {
     let (address, seen) =
         target(answer("200 OK", "content-type: application/openmetrics-text; version=1.0.0\r\n", body)).await;
     let mut batch = empty_batch();
-    source(impatient(address)).collect(&mut batch).await.unwrap();
+    source(options(address)).collect(&mut batch).await.unwrap();
     assert_eq!(batch.schema().name(0).as_str(), "a_total");
     let request = seen.lock().unwrap()[0].clone();
     let accept = request.lines().find(|line| line.starts_with("accept: ")).unwrap();
@@ -72,7 +72,7 @@ async fn openmetrics_is_asked_for_first_and_recognised_by_its_content_type() {
         "{accept}"
     );
     assert!(request.contains("accept-encoding: identity\r\n"), "{request}");
-    assert!(request.contains("x-prometheus-scrape-timeout-seconds: 0.3\r\n"), "{request}");
+    assert!(request.contains("x-prometheus-scrape-timeout-seconds: 5\r\n"), "{request}");
     assert!(request.contains("authorization: Basic dXNlcjpodXNo\r\n"), "{request}");
 }
 
@@ -82,7 +82,7 @@ async fn a_compressed_body_is_asked_for_and_understood() {
     encoder.write_all(TEXT).unwrap();
     let (address, seen) =
         target(answer("200 OK", "content-encoding: gzip\r\n", &encoder.finish().unwrap())).await;
-    let mut source = source(ScrapeOptions { gzip: Gzip::Always, ..impatient(address) });
+    let mut source = source(ScrapeOptions { gzip: Gzip::Always, ..options(address) });
     let mut batch = empty_batch();
     for _ in 0..2 {
         source.collect(&mut batch).await.unwrap();
@@ -105,7 +105,7 @@ async fn configured_headers_and_a_rotated_password_file_are_sent() {
             (HeaderName::from_static("x-tenant"), HeaderValue::from_static("7")),
             (HeaderName::from_static("accept"), HeaderValue::from_static("text/plain")),
         ],
-        ..impatient(address)
+        ..options(address)
     });
     let mut batch = empty_batch();
     assert!(source.check_files().is_err());
@@ -124,7 +124,7 @@ async fn configured_headers_and_a_rotated_password_file_are_sent() {
 async fn series_above_the_limit_are_refused_and_counted_and_the_others_taken() {
     let body: String = (0..1000).map(|i| format!("m{i} {i}\n")).collect();
     let (address, _) = target(answer("200 OK", "", body.as_bytes())).await;
-    let mut source = source(impatient(address));
+    let mut source = source(options(address));
     let mut batch = empty_batch();
     source.collect(&mut batch).await.unwrap();
     assert_eq!((batch.schema().len(), source.cost().refused_samples), (100, 900));
@@ -134,7 +134,7 @@ async fn series_above_the_limit_are_refused_and_counted_and_the_others_taken() {
 async fn bad_lines_are_counted_and_the_others_taken() {
     let body = b"a 1\na 2\nno number\nb nonsense\nc 3\n";
     let (address, _) = target(answer("200 OK", "content-type: text/html\r\n", body)).await;
-    let mut source = source(impatient(address));
+    let mut source = source(options(address));
     let mut batch = empty_batch();
     source.collect(&mut batch).await.unwrap();
     assert_eq!(batch.rows().next().unwrap().values, [1.0, 3.0]);

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{answer, empty_batch, failure, impatient, read_request, serve, source};
+use common::{answer, empty_batch, failure, options, read_request, serve, source};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use larnax_collect::scrape::{Gzip, ScrapeOptions, ScrapeSource};
@@ -20,9 +20,6 @@ use larnax_http::{Auth, SecretSource, TlsOptions, Url};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-
-/// For tests that end for another reason than time.
-const PATIENT: Duration = Duration::from_secs(5);
 
 /// A target that answers every connection's first request with these bytes and closes.
 async fn target(reply: Arc<[u8]>) -> SocketAddr {
@@ -37,7 +34,7 @@ async fn target(reply: Arc<[u8]>) -> SocketAddr {
 }
 
 async fn error_for(reply: Arc<[u8]>) -> SourceError {
-    let mut source = source(ScrapeOptions { timeout: PATIENT, ..impatient(target(reply).await) });
+    let mut source = source(options(target(reply).await));
     let error = failure(&mut source).await;
     assert_eq!((source.cost().failures, source.cost().collections), (1, 0));
     error
@@ -71,7 +68,7 @@ async fn an_endless_body_runs_into_its_limit() {
         }
     })
     .await;
-    let mut source = source(ScrapeOptions { timeout: PATIENT, ..impatient(address) });
+    let mut source = source(options(address));
     let error = failure(&mut source).await;
     assert_eq!(error.class, ErrorClass::Limit);
     assert!(error.message.contains("1048576 bytes"), "{error}");
@@ -90,7 +87,8 @@ async fn a_body_in_drips_and_a_target_that_hangs_run_into_their_timeout() {
             }
         })
         .await;
-        let error = failure(&mut source(impatient(address))).await;
+        let brief = ScrapeOptions { timeout: Duration::from_millis(300), ..options(address) };
+        let error = failure(&mut source(brief)).await;
         assert_eq!(error.class, ErrorClass::Target);
         let phase = if drip.is_empty() { "waiting for the answer" } else { "reading the body" };
         assert!(error.message.contains("0.3 s") && error.message.contains(phase), "{error}");
@@ -152,7 +150,7 @@ async fn a_refused_connection_names_the_address() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let error = failure(&mut source(impatient(address))).await;
+    let error = failure(&mut source(options(address))).await;
     assert_eq!(error.class, ErrorClass::Target);
     assert!(error.message.contains(&format!("can't connect to {address}")), "{error}");
 }
@@ -161,7 +159,7 @@ async fn a_refused_connection_names_the_address() {
 async fn a_missing_password_file_is_a_matter_of_config() {
     let address = target(answer("200 OK", "", b"a 1\n")).await;
     let auth = Auth::bearer(SecretSource::File("/does/not/exist".into()));
-    let error = failure(&mut source(ScrapeOptions { auth, ..impatient(address) })).await;
+    let error = failure(&mut source(ScrapeOptions { auth, ..options(address) })).await;
     assert_eq!(error.class, ErrorClass::Config);
     assert!(error.message.contains("/does/not/exist"), "{error}");
 }
@@ -190,7 +188,7 @@ async fn a_certificate_that_is_not_trusted_names_the_option() {
     })
     .await;
     let url = Url::parse(&format!("https://{address}/metrics")).unwrap();
-    let options = ScrapeOptions { url, timeout: PATIENT, ..impatient(address) };
+    let options = ScrapeOptions { url, ..options(address) };
     let error = failure(&mut source(options.clone())).await;
     assert_eq!(error.class, ErrorClass::Target);
     assert!(error.message.contains("TLS failed") && error.message.contains("`ca_file`"), "{error}");
@@ -205,13 +203,13 @@ async fn a_certificate_that_is_not_trusted_names_the_option() {
 async fn options_that_cant_be_are_refused_at_once() {
     let address: SocketAddr = "127.0.0.1:1".parse().unwrap();
     for options in [
-        ScrapeOptions { timeout: Duration::from_secs(6), ..impatient(address) },
-        ScrapeOptions { timeout: Duration::ZERO, ..impatient(address) },
-        ScrapeOptions { sample_limit: 0, ..impatient(address) },
+        ScrapeOptions { timeout: Duration::from_secs(6), ..options(address) },
+        ScrapeOptions { timeout: Duration::ZERO, ..options(address) },
+        ScrapeOptions { sample_limit: 0, ..options(address) },
         ScrapeOptions {
             tls: TlsOptions { cert_file: Some("a".into()), ..TlsOptions::default() },
             gzip: Gzip::Never,
-            ..impatient(address)
+            ..options(address)
         },
     ] {
         let error = ScrapeSource::new(options, Rc::new(SystemClock)).err().unwrap();

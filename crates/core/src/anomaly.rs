@@ -73,6 +73,7 @@ impl<'de> Deserialize<'de> for AnomalyId {
 /// What sort of anomaly it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum AnomalyKind {
     /// Values that differ from what was learnt.
     Deviation,
@@ -96,6 +97,7 @@ impl AnomalyKind {
 /// Why an anomaly ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum CloseReason {
     /// The values came back into their bands, or the target came back.
     Recovered,
@@ -109,28 +111,37 @@ pub enum CloseReason {
 
 /// A stretch of anomalous verdicts of one component.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Anomaly {
     /// Its name.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "1f0c2a9e5b7d4c33"))]
     pub id: AnomalyId,
     /// Whose it is.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "node/local/edge-17"))]
     pub component: ComponentId,
     /// What sort.
     pub kind: AnomalyKind,
     /// When it began: the first anomalous sample of the stretch.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub onset: Timestamp,
     /// When the stretch was long enough to be called an anomaly.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub opened: Timestamp,
     /// When it was last seen to be anomalous.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub last_seen: Timestamp,
     /// When it ended; none while it is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub closed: Option<Timestamp>,
     /// Why it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub close_reason: Option<CloseReason>,
     /// The latest score.
+    #[cfg_attr(feature = "openapi", schema(value_type = f64))]
     pub score: Score,
     /// The highest score.
+    #[cfg_attr(feature = "openapi", schema(value_type = f64))]
     pub peak: Score,
     /// Whether it was worth an alert under the alert budget, or is only recorded.
     pub alerted: bool,

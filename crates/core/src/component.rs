@@ -112,8 +112,10 @@ impl<'de> Deserialize<'de> for ComponentId {
 
 /// A thing that can be sick.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Component {
     /// Its name.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "node/local/edge-17"))]
     pub id: ComponentId,
     /// The group whose alert budget it shares: the scrape job's name, or `host`.
     pub group: String,

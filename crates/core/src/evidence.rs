@@ -6,8 +6,10 @@ use crate::{MetricName, Timestamp};
 
 /// What one metric did around the onset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MetricEvidence {
     /// Which metric.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub metric: MetricName,
     /// Its value when the anomaly was judged.
     pub value: Option<f64>,
@@ -27,10 +29,13 @@ pub struct MetricEvidence {
 
 /// A short stretch of samples of some metrics.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Window {
     /// When each row was taken.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub times: Vec<Timestamp>,
     /// What each column is.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub metrics: Vec<MetricName>,
     /// One row per time, one value per metric; none where it was missing.
     pub rows: Vec<Vec<Option<f64>>>,
@@ -38,6 +43,7 @@ pub struct Window {
 
 /// What is sent with an anomaly.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Evidence {
     /// The metrics that deviate most, largest first.
     pub metrics: Vec<MetricEvidence>,

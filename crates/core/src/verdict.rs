@@ -33,6 +33,7 @@ impl Score {
 /// How much a verdict can be relied on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Status {
     /// Too little has been seen: no bands yet, the score is 0.
     #[default]
@@ -77,8 +78,10 @@ pub struct Verdict {
 
 /// One metric's part in an anomaly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Contribution {
     /// Which metric.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub metric: MetricName,
     /// Signed, in half-widths of its band: +3 is three half-widths above the expected value.
     pub deviation: f64,

@@ -13,14 +13,14 @@
 //! taken as normal ([`crate::normalise::Record`]). The multiple falls from many to 1.5 as samples come in: for tails that
 //! fall with the third power (as Student's t with three degrees of freedom) the chance that the next value exceeds
 //! a·record among n is about a⁻³/n, so that m series together flag about [`FLAG_SHARE`] of the samples at
-//! a = (m/(0.02·n))^⅓.
+//! a = (m/(0.02·n))^⅓. A series whose record is no larger than that of normal values needs no such caution.
 //!
 //! **When it fails.** A series that was constant (an error counter at 0) can't raise a flag alone when it moves for the
 //! first ten times, because nothing says what is much: it is noted, shows up in contributions and counts in the joint
 //! error. Faults slower than minutes in a wandering series are followed. What is a spike in a bursty series has to exceed
 //! the bursts by half.
 //!
-//! **Cost.** 16 numbers and about 20 ns a series and sample.
+//! **Cost.** 17 numbers and about 20 ns a series and sample.
 
 use crate::normalise::{Moments, Record, gain};
 
@@ -32,9 +32,12 @@ pub const SHIFT_SECONDS: f64 = 6.0;
 pub const FLAG_SHARE: f64 = 0.02;
 /// How far beyond an old record a value has to be.
 const RECORD_MARGIN: f64 = 1.5;
-/// A shift is flagged at this share of what flags a spike: averaging takes noise away, but less the more a series is
-/// correlated with itself.
-const SHIFT_SHARE: f64 = 0.7;
+/// A record within this multiple of what the largest of n normal values is expected to be shows no heavy tail,
+const LIGHT_TAIL: f64 = 1.25;
+/// provided that there were this many values to show one.
+const TAIL_SEEN: f64 = 500.0;
+/// Share of the smallest deviation of a series that is the smallest deviation of its shift.
+const SHIFT_FLOOR: f64 = 0.5;
 /// One sample moves the shift by at most this many limits.
 const SHIFT_CLIP: f64 = 3.0;
 /// A deviation is at least this share of the level, for series that stand and that wander: smaller changes are real but
@@ -90,7 +93,7 @@ pub struct Band {
     /// The same, undecided.
     #[prost(double, tag = "9")]
     pub spike_pending: f64,
-    /// The residual averaged over seconds.
+    /// The residual in deviations, averaged over seconds.
     #[prost(double, tag = "10")]
     pub shift: f64,
     /// Largest shift.
@@ -111,6 +114,9 @@ pub struct Band {
     /// Seconds since it was last there.
     #[prost(double, tag = "16")]
     pub missing: f64,
+    /// Mean square of the shift.
+    #[prost(double, tag = "17")]
+    pub shift_square: f64,
 }
 
 /// What is the same for all series of one row.
@@ -138,24 +144,43 @@ pub struct RowContext {
     pub moving: f64,
 }
 
-impl RowContext {
-    /// How far beyond a record of `seen` samples a value has to be.
-    fn margin(&self, seen: f64) -> f64 {
-        (self.moving / (FLAG_SHARE * seen.max(1.0))).cbrt().max(RECORD_MARGIN)
+/// What depends on how many values a series has seen. Most series of a row have seen the same number.
+#[derive(Clone, Copy, Debug)]
+pub struct Caution {
+    seen: f64,
+    /// How far beyond its record a value has to be.
+    margin: f64,
+    /// The largest of so many normal values, in deviations; 0 while too few to tell.
+    expected_record: f64,
+}
+
+impl Caution {
+    /// Of a series that has seen `seen` values.
+    pub fn at(seen: f64, row: &RowContext) -> Self {
+        let margin = (row.moving / (FLAG_SHARE * seen.max(1.0))).cbrt().max(RECORD_MARGIN);
+        let expected_record = if seen < TAIL_SEEN { 0.0 } else { (2.0 * seen.ln()).sqrt() };
+        Self { seen, margin, expected_record }
+    }
+
+    /// How far beyond a record a value has to be.
+    fn margin(&self, record: f64, scale: f64) -> f64 {
+        if record <= LIGHT_TAIL * self.expected_record * scale { RECORD_MARGIN } else { self.margin }
     }
 }
 
 /// What a band says about a value.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Judged {
+    /// The value.
+    pub value: f64,
     /// The expected value.
     pub expected: f64,
     /// Half the width of the band around it.
     pub half_width: f64,
     /// Signed, in half-widths.
     pub deviation: f64,
-    /// Signed residual in the unit of the series.
-    pub residual: f64,
+    /// Distance from the nearer of the two forecasts, in the unit of the series.
+    pub surprise: f64,
     /// Signed, in joint units: 8 at the limit of an old band.
     pub joint: f64,
 }
@@ -185,10 +210,14 @@ impl Band {
     /// Judges a value; moves only the shift, which is a measurement and no part of what is learnt.
     ///
     /// Hot: no allocation.
-    pub fn judge(&mut self, x: f64, row: &RowContext) -> Judged {
+    pub fn judge(&mut self, x: f64, row: &RowContext, caution: &mut Caution) -> Judged {
+        if caution.seen != self.seen {
+            *caution = Caution::at(self.seen, row);
+        }
         let wanders = self.wanders();
-        let floor = STEP_FLOOR * self.step;
-        let level_scale = self.var.sqrt().max(RELATIVE_FLOOR * self.mean.abs()).max(floor);
+        let step = STEP_FLOOR * self.step;
+        let level_floor = (RELATIVE_FLOOR * self.mean.abs()).max(step);
+        let level_scale = self.var.sqrt().max(level_floor);
         let stretch = 1.0 + row.held / row.local_memory;
         let forecast = if self.drift * self.drift > 0.25 * self.innovation {
             self.local + self.drift * stretch
@@ -196,29 +225,31 @@ impl Band {
             self.local
         };
         let relative = if wanders { RELATIVE_FLOOR_WANDERING } else { RELATIVE_FLOOR };
-        let mut local_scale = self.innovation.sqrt().max(relative * self.local.abs()).max(floor);
+        let local_floor = (relative * self.local.abs()).max(step);
+        let mut local_scale = self.innovation.sqrt().max(local_floor);
         if wanders {
             // A series that wanders can be anywhere after a while, so its band opens with the time it was not followed:
             // with that time and not with its root as for a random walk, because caches move in leaps.
             local_scale *= stretch;
         }
-        let margin = row.margin(self.seen);
-        let half_width = |scale: f64| (row.k0 * scale).max(margin * self.spike);
+        let half_width = |scale: f64| (row.k0 * scale).max(caution.margin(self.spike, scale) * self.spike);
         let (level_width, local_width) = (half_width(level_scale), half_width(local_scale));
         let (from_level, from_local) = (x - self.mean, x - forecast);
         let by_level = from_level.abs() * local_width <= from_local.abs() * level_width;
-        let (expected, residual, scale, half_width) = if by_level {
-            (self.mean, from_level, level_scale, level_width)
+        let (expected, residual, scale, floor, half_width) = if by_level {
+            (self.mean, from_level, level_scale, level_floor, level_width)
         } else {
-            (forecast, from_local, local_scale, local_width)
+            (forecast, from_local, local_scale, local_floor, local_width)
         };
-        let shift_width = (SHIFT_SHARE * row.k0 * scale).max(margin * self.shift_record);
+        let shift_scale = self.shift_square.sqrt().max(SHIFT_FLOOR * ratio(floor, scale));
+        let shift_width =
+            (row.k0 * shift_scale).max(caution.margin(self.shift_record, shift_scale) * self.shift_record);
         let bound = SHIFT_CLIP * shift_width;
-        self.shift += row.shift_gain * (residual.clamp(-bound, bound) - self.shift);
+        self.shift += row.shift_gain * (ratio(residual, scale).clamp(-bound, bound) - self.shift);
         let (mut deviation, mut width) = (ratio(residual, half_width), half_width);
         let shifted = ratio(self.shift, shift_width);
         if shifted.abs() > deviation.abs().max(1.0) {
-            (deviation, width) = (shifted, shift_width);
+            (deviation, width) = (shifted, shift_width * scale);
         }
         let joint_scale = scale.max(RECORD_MARGIN * self.spike / row.k0);
         let mut joint = ratio(residual, joint_scale).clamp(-JOINT_CLIP, JOINT_CLIP);
@@ -226,7 +257,8 @@ impl Band {
             deviation = deviation.clamp(-STILL_CAP, STILL_CAP);
             joint = joint.clamp(-0.5 * JOINT_CLIP, 0.5 * JOINT_CLIP);
         }
-        Judged { expected, half_width: width, deviation, residual, joint }
+        let surprise = from_level.abs().min(from_local.abs());
+        Judged { value: x, expected, half_width: width, deviation, surprise, joint }
     }
 
     /// Learns a value that was judged as `judged`.
@@ -258,10 +290,14 @@ impl Band {
         let error = (x - self.local).clamp(-local_bound, local_bound);
         self.innovation += gain * (error * error - self.innovation);
         self.drift += gain * (error - self.drift);
-        self.local += weight * row.local_gain.max(1.0 / self.seen.max(1.0)) * (x - self.local);
+        self.shift_square += gain * (self.shift * self.shift - self.shift_square);
+        // The nearer to the edge of its band, the less it is followed: a step must not be learnt while it is being noticed.
+        let trust = (1.0 - judged.deviation * judged.deviation).max(0.0);
+        let local_gain = row.local_gain * if ready { trust } else { 1.0 };
+        self.local += weight * local_gain.max(1.0 / self.seen.max(1.0)) * (x - self.local);
         if self.shown() {
             let mut spike = self.spikes();
-            spike.learn(judged.residual.abs() * weight, row.fade);
+            spike.learn(judged.surprise * weight, row.fade);
             self.spike = spike.value;
             let mut shift = self.shifts();
             shift.learn(self.shift.abs() * weight, row.fade);
@@ -272,7 +308,7 @@ impl Band {
     /// Notes a value of a row that was flagged.
     pub fn suspect(&mut self, judged: &Judged) {
         self.missing = 0.0;
-        self.spike_pending = self.spike_pending.max(judged.residual.abs());
+        self.spike_pending = self.spike_pending.max(judged.surprise);
         self.shift_pending = self.shift_pending.max(self.shift.abs());
     }
 
@@ -320,6 +356,7 @@ impl Band {
             self.var * (1.0 - share) + other.var * share + difference * difference * share * (1.0 - share);
         self.innovation += (other.innovation - self.innovation) * share;
         self.drift += (other.drift - self.drift) * share;
+        self.shift_square += (other.shift_square - self.shift_square) * share;
         self.spike = self.spike.max(other.spike);
         self.shift_record = self.shift_record.max(other.shift_record);
         self.step = if self.step > 0.0 && other.step > 0.0 {
@@ -346,6 +383,7 @@ impl Band {
             self.shift_pending,
             self.step,
             self.missing,
+            self.shift_square,
         ];
         numbers.iter().all(|x| x.is_finite()) && not_negative.iter().all(|x| x.is_finite() && *x >= 0.0)
     }

@@ -50,6 +50,7 @@ pub struct AlertBudget {
 
 /// How the budget is doing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BudgetStatus {
     /// Alerts allowed in the period.
     pub allowed: f64,
@@ -66,6 +67,7 @@ pub struct BudgetStatus {
 /// Where a budget stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum BudgetPhase {
     /// It has not run for one of its periods yet, so it can't say whether the promise holds.
     Calibrating,

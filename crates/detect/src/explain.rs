@@ -11,6 +11,7 @@ const LISTED: usize = 10;
 
 /// Everything that the next alert depends on, at the last row.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Explanation {
     /// The component.
     pub component: String,
@@ -19,8 +20,10 @@ pub struct Explanation {
     /// One sentence.
     pub summary: String,
     /// The last row.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub time: Option<Timestamp>,
     /// Its score; above 1 is anomalous.
+    #[cfg_attr(feature = "openapi", schema(value_type = f64))]
     pub score: Score,
     /// How much the score can be relied on.
     pub status: Status,
@@ -50,6 +53,7 @@ pub struct Explanation {
 
 /// One metric at the last row.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MetricExplanation {
     /// Its name.
     pub name: String,

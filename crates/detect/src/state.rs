@@ -92,6 +92,10 @@ impl Watch {
             self.presence.resize(&schema, self.settings.warm_up.as_secs_f64());
         }
         self.find_named();
+        self.reported = self
+            .deviation
+            .as_ref()
+            .map_or((0.0, Timestamp::default()), |anomaly| (anomaly.peak.get(), anomaly.last_seen));
         self.period = saved.period;
         self.last = saved.last.map(Timestamp::from_nanos);
         self.resumed = true;

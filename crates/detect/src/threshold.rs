@@ -13,6 +13,8 @@ const EPSILON: f64 = 1e-3;
 const MIN_THRESHOLD: f64 = 0.5;
 /// How far beyond the record an error has to be. Smaller than for a single series: this is a mean over many.
 const MARGIN: f64 = 1.3;
+/// Errors before records count: the first ones come from clusters that hardly know anything.
+const RECORD_AFTER: f64 = 30.0;
 /// Memory in seconds.
 const MEMORY: f64 = 3_600.0;
 /// The memory covers at least this many samples.
@@ -55,9 +57,11 @@ impl Threshold {
         let mut moments = Moments { mean: self.mean, var: self.var };
         moments.learn((error + EPSILON).ln(), weight * gain(self.seen, dt, memory));
         (self.mean, self.var) = (moments.mean, moments.var);
-        let mut record = Record { value: self.record, pending: self.pending };
-        record.learn(error * weight, fade);
-        self.record = record.value;
+        if self.seen > RECORD_AFTER {
+            let mut record = Record { value: self.record, pending: self.pending };
+            record.learn(error * weight, fade);
+            self.record = record.value;
+        }
     }
 
     /// Notes the error of a flagged row.
@@ -113,6 +117,7 @@ mod tests {
     fn an_error_that_was_no_anomaly_raises_the_limit_beyond_it() {
         let mut threshold = Threshold::default();
         threshold.learn(1.0, 1.0, 1.0, 1.0);
+        assert!(threshold.limit(4.0) < 2.0);
         threshold.suspect(9.0);
         threshold.settle(false);
         assert!(threshold.limit(4.0) > 9.0);

@@ -78,6 +78,7 @@ pub struct Change {
 /// How a component is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum WatchState {
     /// Too little is known.
     WarmingUp {
@@ -117,7 +118,7 @@ pub struct Watch {
     /// Highest score of the stretch that is being judged.
     stretch_peak: Score,
     /// Peak and time of the last report about the open deviation.
-    reported: (f64, Timestamp),
+    pub(crate) reported: (f64, Timestamp),
     pub(crate) last: Option<Timestamp>,
     pub(crate) period: f64,
     gaps: [f64; GAPS],

@@ -13,7 +13,8 @@ use tokio::sync::Notify;
 use crate::journal::Journal;
 use crate::keeper::Keeper;
 use crate::plan::{ComponentPlan, Plan};
-use crate::server::api::{ListenerReport, SinkReport};
+use crate::server::api::ListenerReport;
+use crate::sinks::Running;
 use crate::watched::Watched;
 
 /// How many notices are kept.
@@ -29,7 +30,7 @@ pub(crate) struct Agent {
     pub(crate) budgets: BTreeMap<String, AlertBudget>,
     pub(crate) journal: Journal,
     pub(crate) listeners: Vec<ListenerReport>,
-    pub(crate) sinks: Box<dyn Fn() -> Vec<SinkReport>>,
+    pub(crate) sinks: Running,
     notices: VecDeque<String>,
     keeper: Keeper,
     reload: Rc<Notify>,
@@ -44,8 +45,6 @@ pub(crate) struct AgentParts {
     pub state: Option<PathBuf>,
     /// The recent anomalies, and the way out.
     pub journal: Journal,
-    /// How the sinks are doing.
-    pub sinks: Box<dyn Fn() -> Vec<SinkReport>>,
     /// Woken when a reload is wanted.
     pub reload: Rc<Notify>,
     /// Whether the last hour is kept for the page.
@@ -67,7 +66,7 @@ impl Agent {
             budgets: BTreeMap::new(),
             journal: parts.journal,
             listeners: parts.listeners,
-            sinks: parts.sinks,
+            sinks: Running::default(),
             notices: VecDeque::new(),
             keeper,
             reload: parts.reload,
@@ -88,7 +87,11 @@ impl Agent {
             self.components.drain(..).map(|w| (w.component().id.clone(), w)).collect();
         for component in &plan.components {
             let watched = match old.remove(&component.component.id) {
-                Some(earlier) => Watched::inherit(component, self.keep_history, earlier),
+                Some(earlier) => {
+                    let (watched, notice) = Watched::inherit(component, self.keep_history, earlier);
+                    self.notices(notice);
+                    watched
+                }
                 None => self.start_watching(component),
             };
             self.components.push(watched);
@@ -100,6 +103,7 @@ impl Agent {
             }
             let saved = self.keeper.save(&mut gone, None, now);
             self.notices(saved.err());
+            gone.flush();
         }
         let orphans: Vec<_> = self.journal.orphans(&self.components).cloned().collect();
         for orphan in orphans {
@@ -153,7 +157,7 @@ impl Agent {
         let Some(watched) = self.components.get_mut(place.component) else { return };
         let Some(budget) = self.budgets.get_mut(&watched.component().group) else { return };
         let changes = match result {
-            Ok(_) => watched.feed(place.input, batch, budget),
+            Ok(_) => watched.feed(place.input, batch, now, budget),
             Err(_) => watched.silent(now, budget),
         };
         let changes = if changes.is_empty() { Vec::new() } else { std::mem::take(changes) };
@@ -193,8 +197,8 @@ impl Agent {
         self.reload.notify_one();
     }
 
-    /// Whether some source of every component has been heard, or has been tried in vain: an agent whose target is down
-    /// is still ready to watch it.
+    /// Whether a source of every component was heard, or was tried in vain: an agent whose target is down is still ready
+    /// to watch it.
     pub(crate) fn is_ready(&self) -> bool {
         !self.components.is_empty() && self.components.iter().all(|c| c.sources.iter().any(|s| s.tried))
     }

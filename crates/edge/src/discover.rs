@@ -29,13 +29,17 @@ pub fn look() -> Vec<ListenerReport> {
 }
 
 /// Asks each of `found` for `/metrics`, and gives the addresses of those that have some. Only for a person who opted
-/// into it: a request is something that another program sees.
+/// into it: a request is something that another program sees. To be called in a [`tokio::task::LocalSet`].
 pub async fn ask(found: &[ListenerReport], clock: &Rc<dyn Clock>) -> Vec<String> {
+    // All at once: those that don't answer would add up to minutes.
+    let ask = |listener: &ListenerReport| {
+        let (address, clock) = (listener.address.clone(), Rc::clone(clock));
+        tokio::task::spawn_local(async move { has_metrics(&address, &clock).await.then_some(address) })
+    };
+    let asked: Vec<_> = found.iter().take(MAX_ASKED).map(ask).collect();
     let mut answered = Vec::new();
-    for listener in found.iter().take(MAX_ASKED) {
-        if has_metrics(&listener.address, clock).await {
-            answered.push(listener.address.clone());
-        }
+    for answer in asked {
+        answered.extend(answer.await.ok().flatten());
     }
     answered
 }

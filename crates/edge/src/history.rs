@@ -39,11 +39,19 @@ pub(crate) struct History {
     metrics: Vec<VecDeque<Point>>,
 }
 
+/// A line of nothing, with room for all that will be kept: [`History::push`] allocates nothing.
+fn line(points: usize) -> VecDeque<Point> {
+    let mut line = VecDeque::with_capacity(MAX_POINTS + 1);
+    line.resize(points, NOTHING);
+    line
+}
+
 impl History {
     /// For samples that come every `interval`.
     pub(crate) fn new(interval: Duration) -> Self {
         let step = interval.max(SPAN / MAX_POINTS as u32);
-        Self { step, times: VecDeque::new(), scores: VecDeque::new(), schema: None, metrics: Vec::new() }
+        let (times, scores) = (VecDeque::with_capacity(MAX_POINTS + 1), VecDeque::with_capacity(MAX_POINTS + 1));
+        Self { step, times, scores, schema: None, metrics: Vec::new() }
     }
 
     /// Seconds between points.
@@ -51,7 +59,7 @@ impl History {
         self.step
     }
 
-    /// Adds a sample and its verdict, both under `schema`.
+    /// Adds a sample and its verdict, both under `schema`. Hot: allocates only when the schema changes.
     pub(crate) fn push(&mut self, schema: &Arc<Schema>, row: Row<'_>, verdict: &Verdict) {
         if !self.schema.as_ref().is_some_and(|known| Arc::ptr_eq(known, schema)) {
             self.adopt(schema);
@@ -106,7 +114,7 @@ impl History {
             .metrics()
             .iter()
             .take(MAX_METRICS)
-            .map(|m| kept(m.name.as_str(), &mut old).unwrap_or_else(|| self.times.iter().map(|_| NOTHING).collect()))
+            .map(|m| kept(m.name.as_str(), &mut old).unwrap_or_else(|| line(self.times.len())))
             .collect();
     }
 

@@ -59,10 +59,16 @@ impl Journal {
         let accepted = self.accept(&event);
         event.data.evidence = event.data.evidence.or_else(|| earlier.and_then(|e| e.data.evidence));
         self.recent.push_back(event);
-        while self.recent.len() > MAX_RECENT {
-            self.recent.pop_front();
-        }
+        self.forget_oldest();
         accepted
+    }
+
+    /// Keeps [`MAX_RECENT`]: open ones are forgotten last, since their next event needs the number of the one before.
+    fn forget_oldest(&mut self) {
+        while self.recent.len() > MAX_RECENT {
+            let ended = self.recent.iter().position(|event| !event.data.anomaly.is_open());
+            self.recent.remove(ended.unwrap_or(0));
+        }
     }
 
     fn accept(&self, event: &Event) -> Result<(), String> {

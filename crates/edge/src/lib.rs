@@ -85,6 +85,7 @@ pub enum EdgeError {
 pub struct Edge {
     listener: TcpListener,
     address: SocketAddr,
+    identity: Identity,
     server: ServerOptions,
     agent: Rc<RefCell<Agent>>,
     outbox: Rc<Outbox>,
@@ -94,7 +95,6 @@ pub struct Edge {
     reload: Box<dyn Fn() -> Result<Config, String>>,
     reload_wanted: Rc<Notify>,
     clock: Rc<dyn Clock>,
-    hostname: String,
 }
 
 impl Edge {
@@ -111,7 +111,7 @@ impl Edge {
         let address = listener.local_addr().map_err(refused)?;
 
         let source = format!("/larnax/edge/{hostname}");
-        let identity = Identity { hostname: hostname.clone(), source: source.clone(), page: format!("http://{address}/") };
+        let identity = Identity { page: page_url(address, &hostname, pages.is_some()), source: source.clone(), hostname };
         let sinks = Sinks::of(&config, &identity, &clock)?;
         let options = OutboxOptions { max_bytes: config.alerts.spool.max_bytes.0, sinks: sinks.names() };
         let (outbox, recovered) = Outbox::open(Some(&state.join("outbox")), options)?;
@@ -121,7 +121,6 @@ impl Edge {
             clock: Rc::clone(&clock),
             state: Some(state),
             journal: Journal::new(source, Rc::clone(&outbox), recovered.open),
-            sinks: Box::new(Vec::new),
             reload: Rc::clone(&reload_wanted),
             keep_history,
             listeners,
@@ -131,6 +130,7 @@ impl Edge {
         Ok(Self {
             listener,
             address,
+            identity,
             server: ServerOptions { listen: address, token, pages },
             agent: Rc::new(RefCell::new(agent)),
             outbox,
@@ -140,7 +140,6 @@ impl Edge {
             reload,
             reload_wanted,
             clock,
-            hostname,
         })
     }
 
@@ -156,15 +155,13 @@ impl Edge {
 
     /// Watches until SIGTERM or SIGINT; then sends what is pending, saves everything and returns. SIGHUP reloads.
     pub async fn run(self) -> Result<(), EdgeError> {
-        let Self { listener, server, agent, outbox, sinks, plan, mut config, reload, reload_wanted, clock, hostname, .. } =
+        let Self { listener, server, agent, outbox, sinks, plan, mut config, reload, reload_wanted, clock, identity, .. } =
             self;
         let mut terminate = signal(SignalKind::terminate()).map_err(EdgeError::Signals)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(EdgeError::Signals)?;
         let mut hang_up = signal(SignalKind::hangup()).map_err(EdgeError::Signals)?;
 
-        let sinks = Rc::new(sinks.start(&outbox, &clock));
-        let reported = (Rc::clone(&sinks), Rc::clone(&outbox));
-        agent.borrow_mut().sinks = Box::new(move || reported.0.report(&reported.1));
+        agent.borrow_mut().sinks = sinks.start(&outbox, &clock);
         let serving = tokio::task::spawn_local(server::serve(listener, server, Rc::clone(&agent)));
         let mut collectors = Collectors::start(&plan, &agent, &clock);
         loop {
@@ -174,13 +171,24 @@ impl Edge {
                 _ = hang_up.recv() => {}
                 () = reload_wanted.notified() => {}
             }
-            match reload().and_then(|fresh| Ok((Plan::of(&fresh, &hostname)?, fresh))) {
-                Ok((plan, fresh)) => {
+            let read = || -> Result<_, String> {
+                let fresh = reload()?;
+                let plan = Plan::of(&fresh, &identity.hostname)?;
+                let sinks = Sinks::of(&fresh, &identity, &clock).map_err(|error| error.to_string())?;
+                Ok((fresh, plan, sinks))
+            };
+            match read() {
+                Ok((fresh, plan, sinks)) => {
                     // Ended before the agent changes: their places are those of the old plan.
                     drop(collectors);
                     let mut agent_now = agent.borrow_mut();
                     agent_now.notices(needs_restart(&config, &fresh));
                     agent_now.apply(&plan);
+                    if config.alerts != fresh.alerts || config.external_labels != fresh.external_labels {
+                        outbox.set_sinks(&sinks.names());
+                        // What the old ones are sending may be sent again: every receiver knows events by their names.
+                        agent_now.sinks = sinks.start(&outbox, &clock);
+                    }
                     drop(agent_now);
                     collectors = Collectors::start(&plan, &agent, &clock);
                     config = fresh;
@@ -195,12 +203,18 @@ impl Edge {
         drop(collectors);
         serving.abort();
         agent.borrow_mut().save_all();
-        agent.borrow_mut().sinks = Box::new(Vec::new);
-        // The server's last connections may still hold it; then the sinks end with the process.
-        if let Ok(sinks) = Rc::try_unwrap(sinks) {
-            sinks.stop().await;
-        }
+        let sinks = std::mem::take(&mut agent.borrow_mut().sinks);
+        sinks.stop().await;
         Ok(())
+    }
+}
+
+/// What alerts link to: the page, or the API where there is none. Nobody can follow a link to `0.0.0.0`.
+fn page_url(address: SocketAddr, hostname: &str, has_page: bool) -> String {
+    let path = if has_page { "/" } else { "/api/v1/anomalies" };
+    match address.ip().is_unspecified() {
+        true => format!("http://{hostname}:{}{path}", address.port()),
+        false => format!("http://{address}{path}"),
     }
 }
 
@@ -210,7 +224,8 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("listen", old.listen != new.listen),
         ("api", old.api != new.api),
         ("state", old.state != new.state),
-        ("alerts", old.alerts != new.alerts || old.external_labels != new.external_labels),
+        ("alerts.spool", old.alerts.spool != new.alerts.spool),
+        ("evidence", old.evidence != new.evidence),
     ];
     let sentence = |name| format!("`{name}` has changed in the config: that takes effect at the next start");
     changed.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| sentence(name)).collect()

@@ -9,7 +9,7 @@ use larnax_collect::host::{CgroupPattern, HostOptions, HostSource, ProcessGroup}
 use larnax_collect::scrape::{Gzip, ScrapeOptions, ScrapeSource};
 use larnax_collect::{ErrorClass, Source, SourceError};
 use larnax_core::{Clock, Component, ComponentId};
-use larnax_detect::Settings;
+use larnax_detect::{DetectorKind, Settings};
 use larnax_http::Url;
 use larnax_spec::{Config, HostConfig, ScrapeConfig, ScrapeTarget};
 
@@ -239,6 +239,9 @@ fn patterns(config: &[larnax_spec::Pattern]) -> Result<Vec<larnax_pipeline::Patt
 fn settings(config: &Config, interval: Duration) -> Settings {
     let detect = &config.detect;
     Settings {
+        detector: match detect.detector {
+            larnax_spec::Detector::Birch => DetectorKind::Birch,
+        },
         interval: Some(interval),
         warm_up: detect.warm_up.0,
         open_after: detect.open_after.0,

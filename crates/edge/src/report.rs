@@ -7,8 +7,7 @@ use crate::agent::Agent;
 use crate::history::Point;
 use crate::server::api::{
     AnomalyReport, BudgetReport, ComponentReport, HistoryReport, MetricHistory, MetricReport, OutboxReport,
-    SourceReport,
-    StatusReport, finite,
+    SourceReport, StatusReport, finite,
 };
 use crate::watched::Watched;
 
@@ -43,7 +42,7 @@ pub(crate) fn status(agent: &Agent) -> StatusReport {
                 }
             })
             .collect(),
-        sinks: (agent.sinks)(),
+        sinks: agent.sinks.report(&agent.journal.outbox),
         outbox: {
             let outbox = agent.journal.outbox.stats();
             OutboxReport {

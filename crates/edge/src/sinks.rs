@@ -1,6 +1,6 @@
 //! The sinks of a config, and the loops that feed them.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -26,11 +26,20 @@ pub(crate) struct Sinks {
     sinks: Vec<(Box<dyn Sink>, Rc<SinkStatus>)>,
 }
 
-/// Sinks that run.
+/// Sinks that run; they end when this is dropped.
+#[derive(Default)]
 pub(crate) struct Running {
     statuses: Vec<(String, Rc<SinkStatus>)>,
     tasks: Vec<JoinHandle<()>>,
     stop: watch::Sender<bool>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
 }
 
 impl Sinks {
@@ -45,6 +54,7 @@ impl Sinks {
                 http: client::options(receiver),
                 external_labels: config.external_labels.clone(),
                 resend_every: alerts.resend.0,
+                heartbeat: alerts.heartbeat,
                 evidence_url: Some(identity.page.clone()),
                 ..AlertmanagerOptions::new(&name, url.as_str(), &identity.hostname)?
             };
@@ -73,8 +83,7 @@ impl Sinks {
 
     /// Starts a loop for each.
     pub(crate) fn start(self, outbox: &Rc<Outbox>, clock: &Rc<dyn Clock>) -> Running {
-        let (stop, _) = watch::channel(false);
-        let mut running = Running { statuses: Vec::new(), tasks: Vec::new(), stop };
+        let mut running = Running::default();
         for (sink, status) in self.sinks {
             running.statuses.push((sink.name().to_owned(), Rc::clone(&status)));
             let mut stopped = running.stop.subscribe();
@@ -107,9 +116,9 @@ impl Running {
     }
 
     /// Stops them, once what is pending has gone out or some seconds are over.
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop(mut self) {
         self.stop.send_replace(true);
-        for task in self.tasks {
+        for task in std::mem::take(&mut self.tasks) {
             // A loop that panicked has nothing left to wait for.
             let _ = task.await;
         }
@@ -129,7 +138,7 @@ pub(crate) struct Identity {
 
 /// Two sinks on one host and port (with other paths) get a number.
 fn unique(sinks: &[Box<dyn Sink>], name: String) -> String {
-    let taken: BTreeMap<&str, ()> = sinks.iter().map(|sink| (sink.name(), ())).collect();
+    let taken: BTreeSet<&str> = sinks.iter().map(|sink| sink.name()).collect();
     let numbered = (2..).map(|n| format!("{name} #{n}"));
-    std::iter::once(name.clone()).chain(numbered).find(|n| !taken.contains_key(n.as_str())).unwrap_or(name)
+    std::iter::once(name.clone()).chain(numbered).find(|n| !taken.contains(n.as_str())).unwrap_or(name)
 }

@@ -7,7 +7,7 @@ use larnax_alert::evidence::{EvidenceOptions, Judged, evidence};
 use larnax_alert::ring::Ring;
 use larnax_collect::{Cost, SourceError};
 use larnax_core::{Batch, Component, Evidence, Timestamp, Window};
-use larnax_detect::{AlertBudget, Change, Watch};
+use larnax_detect::{AlertBudget, Change, Settings, Watch};
 use larnax_pipeline::{Pipeline, Step};
 
 use crate::history::History;
@@ -31,6 +31,7 @@ pub(crate) struct Watched {
     /// When it was last written down.
     pub saved: Option<Timestamp>,
     component: Component,
+    settings: Settings,
     pipeline: Pipeline,
     ring: Option<Ring>,
     changes: Vec<Change>,
@@ -61,14 +62,30 @@ impl Watched {
         (Self::assemble(plan, keep_history, watch, opened.ok()), notice)
     }
 
-    /// The same component under a changed plan: keeps what it has learnt and its evidence.
-    pub(crate) fn inherit(plan: &ComponentPlan, keep_history: bool, earlier: Self) -> Self {
-        let mut watched = Self::assemble(plan, keep_history, earlier.watch, earlier.ring);
+    /// The same component under a plan that may have changed: keeps what it has learnt, its open anomalies, its evidence
+    /// and what is known of its sources. The text says why it can't.
+    pub(crate) fn inherit(plan: &ComponentPlan, keep_history: bool, earlier: Self) -> (Self, Option<String>) {
+        let mut notice = None;
+        let watch = if earlier.settings == plan.settings {
+            earlier.watch
+        } else {
+            // As over a restart: the settings go into a watch when it is made.
+            let mut watch = Watch::new(plan.component.clone(), plan.settings.clone());
+            let restored = watch.restore(&earlier.watch.save());
+            notice = restored.err().map(|error| format!("{} is learnt anew: {error}", plan.component.id));
+            watch
+        };
+        let mut watched = Self::assemble(plan, keep_history, watch, earlier.ring);
         if watched.interval == earlier.interval {
             watched.history = earlier.history;
         }
+        for state in &mut watched.sources {
+            if let Some(known) = earlier.sources.iter().find(|known| known.name == state.name) {
+                *state = known.clone();
+            }
+        }
         watched.saved = earlier.saved;
-        watched
+        (watched, notice)
     }
 
     fn assemble(plan: &ComponentPlan, keep_history: bool, watch: Watch, ring: Option<Ring>) -> Self {
@@ -79,6 +96,7 @@ impl Watched {
             history: keep_history.then(|| History::new(plan.interval)),
             saved: None,
             component: plan.component.clone(),
+            settings: plan.settings.clone(),
             pipeline: Pipeline::new(plan.pipeline.clone(), plan.sources.len()),
             ring,
             changes: Vec::new(),
@@ -97,9 +115,17 @@ impl Watched {
 
     /// Samples of one source on their way to a verdict. Hot: nothing may be allocated here once the schema is known.
     ///
-    /// Returns what happened to anomalies; the buffer is reused at the next call.
-    pub(crate) fn feed(&mut self, input: usize, batch: &Batch, budget: &mut AlertBudget) -> &mut Vec<Change> {
+    /// Returns what happened to anomalies; the buffer is reused at the next call. Samples of which none can be judged
+    /// (an empty page, times that stand still) are silence.
+    pub(crate) fn feed(
+        &mut self,
+        input: usize,
+        batch: &Batch,
+        now: Timestamp,
+        budget: &mut AlertBudget,
+    ) -> &mut Vec<Change> {
         self.changes.clear();
+        let before = self.watch.last_seen();
         let Self { pipeline, watch, ring, history, changes, .. } = self;
         pipeline.push(input, batch, &mut |step| match step {
             Step::Schema(schema) => watch.resize(schema),
@@ -114,6 +140,9 @@ impl Watched {
                 }
             }
         });
+        if self.watch.last_seen() == before {
+            self.watch.silent(now, budget, &mut self.changes);
+        }
         &mut self.changes
     }
 

@@ -6,13 +6,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::{get, impatient, read_request, serve, url};
+use common::{get, impatient, patient, read_request, serve, url};
 use larnax_http::{Client, ClientOptions, HttpError, Phase, Request, Url};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-
-/// For tests that end for another reason than time.
-const PATIENT: Duration = Duration::from_secs(20);
 
 /// What a client says to a server that answers with these bytes and closes.
 async fn error_for(bytes: &'static [u8]) -> HttpError {
@@ -21,7 +18,7 @@ async fn error_for(bytes: &'static [u8]) -> HttpError {
         let _ = stream.write_all(bytes).await;
     })
     .await;
-    get(impatient(), &url(address)).await.expect_err("the answer is bad")
+    get(patient(), &url(address)).await.expect_err("the answer is bad")
 }
 
 /// Sends a piece again and again until the client hangs up.
@@ -38,7 +35,7 @@ async fn an_endless_body_is_read_up_to_the_limit_and_no_further() {
     for head in ["HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 99999999999999\r\n\r\n"] {
         let address =
             serve(move |_, stream| async move { flood(stream, head.as_bytes(), &[b'x'; 65536]).await }).await;
-        let mut client = Client::new(ClientOptions { timeout: PATIENT, ..impatient() }).unwrap();
+        let mut client = Client::new(patient()).unwrap();
         let mut body = Vec::new();
         let url = url(address);
         let error = client.send(Request::get(&url), &mut body).await.unwrap_err();
@@ -53,7 +50,7 @@ async fn an_endless_chunked_body_is_read_up_to_the_limit_too() {
         flood(stream, b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", b"4\r\nxxxx\r\n").await;
     })
     .await;
-    let options = ClientOptions { timeout: PATIENT, max_body: 1 << 14, ..impatient() };
+    let options = ClientOptions { max_body: 1 << 14, ..patient() };
     let error = get(options, &url(address)).await.unwrap_err();
     assert!(error.is_limit(), "{error}");
 }
@@ -105,7 +102,7 @@ async fn a_refused_connection_names_the_address() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let message = get(impatient(), &url(address)).await.unwrap_err().to_string();
+    let message = get(patient(), &url(address)).await.unwrap_err().to_string();
     assert!(
         message.starts_with(&format!("http://{address}/metrics?…: can't connect to {address}")),
         "{message}"
@@ -118,7 +115,7 @@ async fn a_name_without_an_address_is_a_matter_of_dns() {
     // A label has at most 63 bytes (RFC 1035 section 2.3.4), so that the resolver refuses this one without asking around.
     let name = "x".repeat(64);
     let url = Url::parse(&format!("http://{name}/metrics")).unwrap();
-    let options = ClientOptions { timeout: PATIENT, connect_timeout: PATIENT, ..impatient() };
+    let options = patient();
     let message = get(options, &url).await.unwrap_err().to_string();
     assert!(message.contains(&format!("the name `{name}` has no address")), "{message}");
 }
@@ -149,7 +146,7 @@ async fn a_header_bomb_is_refused_with_its_limit() {
         flood(stream, b"HTTP/1.1 200 OK\r\nx: ", &[b'y'; 4096]).await;
     })
     .await;
-    let mut client = Client::new(ClientOptions { timeout: PATIENT, ..impatient() }).unwrap();
+    let mut client = Client::new(patient()).unwrap();
     let url = url(address);
     let error = client.send(Request::get(&url), &mut Vec::new()).await.unwrap_err();
     assert!(error.is_limit() && error.to_string().contains("the header"), "{error}");
@@ -184,6 +181,6 @@ async fn any_bytes_at_all_end_in_an_answer_or_an_error() {
             let _ = stream.write_all(bytes).await;
         })
         .await;
-        let _ = get(impatient(), &url(address)).await;
+        let _ = get(patient(), &url(address)).await;
     }
 }

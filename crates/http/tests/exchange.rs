@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{answer, get, impatient, read_request, serve, url};
+use common::{answer, get, patient, read_request, serve, url};
 use larnax_http::{Auth, Client, ClientOptions, HeaderName, HeaderValue, Request, SecretSource, Url, header};
 use tokio::io::AsyncWriteExt;
 
@@ -114,7 +114,7 @@ async fn a_body_in_chunks_is_put_together_and_the_connection_kept() {
     )
     .await;
     let url = url(address);
-    let mut client = Client::new(impatient()).unwrap();
+    let mut client = Client::new(patient()).unwrap();
     let mut body = b"old".to_vec();
     for _ in 0..2 {
         client.send(Request::get(&url), &mut body).await.unwrap();
@@ -130,7 +130,7 @@ async fn a_body_without_a_length_ends_with_its_connection() {
         stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nall of it").await.unwrap();
     })
     .await;
-    assert_eq!(get(impatient(), &url(address)).await.unwrap().1, b"all of it");
+    assert_eq!(get(patient(), &url(address)).await.unwrap().1, b"all of it");
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn a_connection_closed_between_requests_is_replaced_without_an_error() {
     })
     .await;
     let url = url(address);
-    let mut client = Client::new(impatient()).unwrap();
+    let mut client = Client::new(patient()).unwrap();
     for round in 1..=3 {
         client.send(Request::get(&url), &mut Vec::new()).await.unwrap();
         assert_eq!(client.traffic().connections, round);
@@ -160,7 +160,7 @@ async fn a_connection_closed_at_the_moment_of_the_second_request_is_tried_once_m
     })
     .await;
     let url = url(address);
-    let mut client = Client::new(impatient()).unwrap();
+    let mut client = Client::new(patient()).unwrap();
     for _ in 0..2 {
         client.send(Request::get(&url), &mut Vec::new()).await.unwrap();
     }
@@ -174,7 +174,7 @@ async fn a_fresh_connection_that_is_closed_is_not_tried_again() {
     })
     .await;
     let url = url(address);
-    let mut client = Client::new(impatient()).unwrap();
+    let mut client = Client::new(patient()).unwrap();
     let error = client.send(Request::get(&url), &mut Vec::new()).await.unwrap_err();
     assert!(error.to_string().contains("closed before an answer came"), "{error}");
     assert_eq!(client.traffic().connections, 1);
@@ -207,7 +207,7 @@ async fn a_cancelled_request_does_not_spoil_the_next() {
 async fn a_buffer_that_was_needed_once_is_given_back() {
     let (address, _) = recording(OK).await;
     let url = url(address);
-    let mut client = Client::new(impatient()).unwrap();
+    let mut client = Client::new(patient()).unwrap();
     let mut body = Vec::with_capacity(32 << 20);
     client.send(Request::get(&url), &mut body).await.unwrap();
     assert!(body.capacity() <= 1 << 20, "{}", body.capacity());
@@ -221,7 +221,7 @@ async fn a_bad_status_is_an_answer_and_its_long_body_is_cut() {
         let _ = stream.write_all(&vec![b'x'; 9_000_000]).await;
     })
     .await;
-    let (response, body) = get(impatient(), &url(address)).await.unwrap();
+    let (response, body) = get(patient(), &url(address)).await.unwrap();
     assert_eq!((response.status().as_u16(), body.len()), (503, 16 << 10));
 }
 
@@ -234,9 +234,9 @@ async fn redirecting(status: &'static str, location: String) -> SocketAddr {
 async fn a_redirect_is_an_answer_unless_following_is_asked_for() {
     let (there, _) = recording(OK).await;
     let address = redirecting("302", format!("http://{there}/new")).await;
-    let (response, body) = get(impatient(), &url(address)).await.unwrap();
+    let (response, body) = get(patient(), &url(address)).await.unwrap();
     assert_eq!((response.status().as_u16(), body.as_slice()), (302, b"gone".as_slice()));
-    let options = ClientOptions { max_redirects: 1, ..impatient() };
+    let options = ClientOptions { max_redirects: 1, ..patient() };
     let (response, body) = get(options, &url(address)).await.unwrap();
     assert_eq!((response.status().as_u16(), body.as_slice()), (200, b"ok".as_slice()));
 }
@@ -249,7 +249,7 @@ async fn a_redirect_to_another_origin_goes_without_credentials() {
         max_redirects: 3,
         auth: Auth::basic("user", "hush"),
         headers: vec![(HeaderName::from_static("x-api-key"), HeaderValue::from_static("hush"))],
-        ..impatient()
+        ..patient()
     };
     get(options, &url(address)).await.unwrap();
     let request = seen.lock().unwrap()[0].to_lowercase();
@@ -260,7 +260,7 @@ async fn a_redirect_to_another_origin_goes_without_credentials() {
 #[tokio::test]
 async fn redirects_end_at_their_limit_and_a_post_is_not_turned_into_a_get() {
     let address = redirecting("302", "/again".to_owned()).await;
-    let options = ClientOptions { max_redirects: 4, ..impatient() };
+    let options = ClientOptions { max_redirects: 4, ..patient() };
     let url = url(address);
     assert_eq!(get(options.clone(), &url).await.unwrap().0.status(), 302);
     let mut client = Client::new(options).unwrap();
@@ -272,8 +272,7 @@ async fn redirects_end_at_their_limit_and_a_post_is_not_turned_into_a_get() {
 async fn a_host_name_is_looked_up() {
     let (address, _) = recording(OK).await;
     let url = Url::parse(&format!("http://localhost:{}/", address.port())).unwrap();
-    let options = ClientOptions { timeout: Duration::from_secs(5), ..impatient() };
-    assert_eq!(get(options, &url).await.unwrap().1, b"ok");
+    assert_eq!(get(patient(), &url).await.unwrap().1, b"ok");
 }
 
 #[test]

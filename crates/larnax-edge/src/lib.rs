@@ -129,7 +129,8 @@ fn load(args: &AgentArgs, watch_host: bool, discovered: &[String]) -> anyhow::Re
         config.state = Some(state.clone());
     }
     config.alerts.alertmanagers.extend(args.alertmanager.iter().cloned().map(Receiver::at));
-    warnings.extend(config.validate("command line")?);
+    // Its warnings are those of the file again: no flag can cause one.
+    config.validate("command line")?;
     warnings.extend(config.check_files()?);
     for warning in warnings {
         tracing::warn!("{warning}");

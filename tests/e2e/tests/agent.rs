@@ -17,7 +17,9 @@ fn prometheus_scrapes_the_agents_own_metrics() {
     eventually("its metrics in Prometheus", Duration::from_secs(30), || {
         (!prometheus.query("anomaly_score{component=~'node/.*'}").is_empty()).then_some(())
     });
-    for name in ["larnax_build_info", "larnax_source_up", "larnax_alert_budget_bar", "process_cpu_seconds_total"] {
+    for name in
+        ["larnax_build_info", "larnax_source_up", "larnax_alert_budget_bar", "process_cpu_seconds_total"]
+    {
         assert!(!prometheus.query(name).is_empty(), "{name}");
     }
 }
@@ -45,7 +47,8 @@ fn a_damaged_model_is_set_aside_with_a_message_and_learning_goes_on() {
     let mut agent = Agent::start("larnax-edge", &["--host", "--interval", "100ms"]);
     eventually("samples", Duration::from_secs(30), || has_samples(&agent));
     assert!(agent.terminate().success());
-    let models: Vec<_> = fs::read_dir(agent.state().join("models")).unwrap().map(|e| e.unwrap().path()).collect();
+    let models: Vec<_> =
+        fs::read_dir(agent.state().join("models")).unwrap().map(|e| e.unwrap().path()).collect();
     assert!(!models.is_empty());
     for model in models {
         fs::write(model, b"12345678LRNX and then nonsense").unwrap();
@@ -88,7 +91,9 @@ fn a_reload_adds_and_removes_targets_and_a_bad_config_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("larnax.yaml");
     let job = |target: &str| {
-        format!("interval: 500ms\nscrape_configs: [{{job_name: j, static_configs: [{{targets: ['{target}']}}]}}]\n")
+        format!(
+            "interval: 500ms\nscrape_configs: [{{job_name: j, static_configs: [{{targets: ['{target}']}}]}}]\n"
+        )
     };
     fs::write(&file, job("127.0.0.1:1")).unwrap();
     let agent = Agent::start("larnax-edge", &["--config", file.to_str().unwrap()]);

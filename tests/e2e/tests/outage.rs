@@ -38,7 +38,11 @@ fn an_anomaly_of_an_outage_of_alertmanager_outlives_kill_9() {
     let id = agent.json("/api/v1/anomalies?state=open")[0]["anomaly"]["id"].clone();
     agent.kill();
     agent.start_again();
-    assert_eq!(agent.json("/api/v1/anomalies?state=open")[0]["anomaly"]["id"], id, "the same anomaly goes on");
+    assert_eq!(
+        agent.json("/api/v1/anomalies?state=open")[0]["anomaly"]["id"],
+        id,
+        "the same anomaly goes on"
+    );
     agent.kill();
 
     alertmanager.start_again();
@@ -49,6 +53,9 @@ fn an_anomaly_of_an_outage_of_alertmanager_outlives_kill_9() {
     });
     let labels = &alerts[0]["labels"];
     assert_eq!(labels["alertname"], "LarnaxTargetAbsent");
-    assert_eq!((&labels["job"], &labels["instance"]), (&"node".into(), &exporter.address().to_string().into()));
+    assert_eq!(
+        (&labels["job"], &labels["instance"]),
+        (&"node".into(), &exporter.address().to_string().into())
+    );
     assert!(agent.terminate().success());
 }

@@ -70,6 +70,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         fetched.map_err(|error| error.context(format!("the bench compares with {package}")))?;
     }
     let peers = Peers::under(&peers::folder());
+    let machine = machine::describe()?;
     let mut sizes = serde_json::Map::new();
     for program in size::PROGRAMS {
         sizes.insert(program.to_owned(), size::stripped(program)?.into());
@@ -93,7 +94,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let mut result = json!({
         "date": machine::today()?,
-        "machine": machine::describe()?,
+        "machine": machine,
         "settle_seconds": options.settle.as_secs(),
         "window_seconds": options.window.as_secs(),
         "stripped_bytes": sizes,

@@ -144,6 +144,12 @@ impl Outbox {
         Ok((Self { state: RefCell::new(state), changed: Notify::new() }, recovered))
     }
 
+    /// Changes who must get every event, as when the configuration was read again.
+    pub fn set_sinks(&self, sinks: &[String]) {
+        self.state.borrow_mut().queue.set_sinks(sinks);
+        self.changed.notify_waiters();
+    }
+
     /// Takes an event. Metrics without a finite deviation are left out of it, and its evidence if it is too large.
     pub fn accept(&self, event: &Event) -> Result<Accepted, AlertError> {
         let json = encode_event(event)?;

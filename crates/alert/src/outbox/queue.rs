@@ -55,8 +55,20 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) fn new(sinks: &[String]) -> Self {
-        let cursors = sinks.iter().map(|sink| Cursor { sink: sink.clone(), delivered: 0 }).collect();
-        Self { cursors, ..Self::default() }
+        let mut queue = Self::default();
+        queue.set_sinks(sinks);
+        queue
+    }
+
+    /// Sinks of the same name keep what they have; new ones have nothing; the others are forgotten.
+    pub(crate) fn set_sinks(&mut self, sinks: &[String]) {
+        let before = std::mem::take(&mut self.cursors);
+        let delivered = |sink: &str| {
+            before.iter().find(|cursor| cursor.sink == sink).map_or(0, |cursor| cursor.delivered)
+        };
+        self.cursors =
+            sinks.iter().map(|sink| Cursor { sink: sink.clone(), delivered: delivered(sink) }).collect();
+        self.forget_finished();
     }
 
     /// Adds an event; its sequence must be the highest so far. The event before it of the same anomaly goes if nobody

@@ -72,6 +72,22 @@ fn a_new_sink_gets_what_is_still_open() {
 }
 
 #[test]
+fn a_sink_that_was_removed_holds_nothing_back_and_one_that_was_added_gets_what_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let (outbox, _) = open(folder.path(), &["kept", "removed"]);
+    let (closed, opened) = (event("a", 0.0, Closed, 0), event("b", 0.0, Opened, 0));
+    for event in [&closed, &opened] {
+        assert_eq!(outbox.accept(event).unwrap(), Accepted::Durable);
+    }
+    outbox.ack("kept", outbox.pending("kept", 9).sequences[0]);
+    outbox.set_sinks(&["kept".to_owned(), "added".to_owned()]);
+    assert_eq!(outbox.pending("kept", 9).events, std::slice::from_ref(&opened));
+    assert_eq!(ids(&outbox.pending("added", 9).events), [closed.id.clone(), opened.id.clone()]);
+    outbox.set_sinks(&["kept".to_owned()]);
+    assert_eq!(outbox.stats().pending, 1);
+}
+
+#[test]
 fn a_file_cut_anywhere_opens_with_every_whole_event() {
     let folder = tempfile::tempdir().unwrap();
     let events: Vec<Event> = (0..3).map(|i| event("a", f64::from(i), Opened, 0)).collect();

@@ -57,14 +57,14 @@ impl Layout {
     }
 }
 
-/// Paths of groups (from the root, `""` for it itself) that match any pattern, in order, at most `most`.
-fn matching(layout: &Layout, patterns: &[CgroupPattern], most: usize) -> Vec<String> {
+/// Paths of groups (from the root, `""` for it itself) that match any pattern, in order.
+fn matching(layout: &Layout, patterns: &[CgroupPattern]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for tree in layout.trees() {
         let mut left = MAX_WALK;
         walk(tree, &mut Vec::new(), patterns, &mut left, &mut found);
     }
-    found.into_iter().take(most).collect()
+    found
 }
 
 fn walk(
@@ -92,6 +92,9 @@ fn walk(
         }
     }
 }
+
+/// How many metrics a group has at most.
+const FACTS: usize = 8;
 
 /// What is told of a group.
 #[derive(Clone, Copy)]
@@ -202,8 +205,10 @@ impl Reader for CgroupReader {
 
     fn discover(&mut self, buffer: &mut Buffer, names: &mut Names) {
         self.changed = false;
-        let paths = matching(&self.layout, &self.patterns, self.max_groups);
-        let mut groups: Vec<Group> = paths.into_iter().map(|path| self.open(path)).collect();
+        let paths = matching(&self.layout, &self.patterns);
+        names.refuse(FACTS * paths.len().saturating_sub(self.max_groups));
+        let mut groups: Vec<Group> =
+            paths.into_iter().take(self.max_groups).map(|path| self.open(path)).collect();
         for group in &mut groups {
             let values = group.values(&mut self.cpu_stat, buffer);
             let place = name(group.path.as_bytes());
@@ -259,8 +264,8 @@ impl Reader for CgroupReader {
         if self.changed || self.patterns.is_empty() {
             return self.changed;
         }
-        let now = matching(&self.layout, &self.patterns, self.max_groups);
-        !now.iter().eq(self.groups.iter().map(|group| &group.path))
+        let now = matching(&self.layout, &self.patterns);
+        !now.iter().take(self.max_groups).eq(self.groups.iter().map(|group| &group.path))
     }
 }
 

@@ -66,7 +66,11 @@ impl Reader for CpuReader {
             let Some(label) = line.next() else { continue };
             if let Some(cpu) = label.strip_prefix(b"cpu") {
                 // The whole stands first, as `cpu`, so the limit is one more.
-                if self.cpus.len() > self.max_cpus || (!cpu.is_empty() && number(cpu).is_none()) {
+                if !cpu.is_empty() && number(cpu).is_none() {
+                    continue;
+                }
+                if self.cpus.len() > self.max_cpus {
+                    names.refuse(PER_CPU.len() + 1);
                     continue;
                 }
                 let prefix = match number(cpu) {

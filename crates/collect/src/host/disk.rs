@@ -77,7 +77,11 @@ impl Reader for DiskReader {
             let starts = |kinds: &[&str]| kinds.iter().any(|kind| text.starts_with(kind));
             let disk = starts(&DISKS) && !text.contains("boot");
             let used = is_used(&counts);
-            let show = whole && (disk || starts(&LAYERS) || used) && shown < self.max_disks;
+            let wanted = whole && (disk || starts(&LAYERS) || used);
+            let show = wanted && shown < self.max_disks;
+            if wanted && !show {
+                names.refuse(FACTS.len());
+            }
             let slots = show.then(|| FACTS.map(|(fact, ..)| names.add(&format!("disk-io/{text}/{fact}"))));
             let stat = Some(dir.join("stat")).filter(|stat| show && stat.exists()).map(KeptFile::new);
             shown += usize::from(show);

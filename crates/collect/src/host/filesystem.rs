@@ -19,6 +19,9 @@ const KINDS: [&str; 16] = [
 /// A container's root lies on this; it shows the disk below.
 const OVERLAY: &str = "overlay";
 
+/// How many metrics a file system has.
+const FACTS: usize = 4;
+
 struct Mount {
     path: PathBuf,
     used: Slot,
@@ -61,7 +64,11 @@ impl Reader for FilesystemReader {
             let relative = Path::new(std::ffi::OsStr::from_bytes(point.get(1..).unwrap_or_default()));
             let path = self.rootfs.join(relative);
             // A file that is mounted over (a container's /etc/hosts) is part of somebody else's file system.
-            if self.mounts.len() >= self.max_mounts || !path.is_dir() {
+            if !path.is_dir() {
+                continue;
+            }
+            if self.mounts.len() >= self.max_mounts {
+                names.refuse(FACTS);
                 continue;
             }
             let Ok(space) = rustix::fs::statvfs(&path) else { continue };

@@ -70,6 +70,7 @@ impl Reader for NetworkReader {
         // Below the limit: first those with hardware, then the loopback, then the others in their order.
         let mut ranked: Vec<usize> = (0..found.len()).filter(|&i| found[i].2 || !end(&found[i].1)).collect();
         ranked.sort_by_key(|&i| (!found[i].2, found[i].1 != "lo"));
+        names.refuse(FACTS.len() * ranked.len().saturating_sub(self.max_nics));
         ranked.truncate(self.max_nics);
         let any_hardware = ranked.iter().any(|&i| found[i].2);
         for (i, (label, text, hardware)) in found.into_iter().enumerate() {

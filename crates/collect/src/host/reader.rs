@@ -44,6 +44,7 @@ impl Slot {
 pub(super) struct Names {
     metrics: Vec<Metric>,
     seen: HashSet<MetricName>,
+    refused: u64,
 }
 
 impl Names {
@@ -57,9 +58,14 @@ impl Names {
         Slot(self.metrics.len() as u32 - 1)
     }
 
-    /// The metrics in order.
-    pub(super) fn into_metrics(self) -> Vec<Metric> {
-        self.metrics
+    /// Counts metrics that a limit keeps out.
+    pub(super) fn refuse(&mut self, metrics: usize) {
+        self.refused += metrics as u64;
+    }
+
+    /// The metrics in order, and how many were refused.
+    pub(super) fn into_metrics(self) -> (Vec<Metric>, u64) {
+        (self.metrics, self.refused)
     }
 }
 

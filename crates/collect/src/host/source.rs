@@ -24,12 +24,11 @@ use crate::{Collected, Cost, ErrorClass, LocalFuture, Source, SourceError};
 
 /// How often a reader is asked whether there are other metrics by now.
 const LOOK_ROUND: Duration = Duration::from_secs(5);
-/// Two reads closer than this would divide by next to nothing: the second is left out, values stand as they are.
-const TOO_SOON: Duration = Duration::from_millis(1);
 
 struct Entry {
     reader: Box<dyn Reader>,
     metrics: Vec<Metric>,
+    refused: u64,
     place: Range<usize>,
     last: Option<Duration>,
     due: Duration,
@@ -84,10 +83,10 @@ impl HostSource {
         let count = readers.len() as u32;
         let mut buffer = Buffer::new();
         let entries = readers.into_iter().enumerate().map(|(i, mut reader)| {
-            let metrics = discover(reader.as_mut(), &mut buffer);
+            let (metrics, refused) = discover(reader.as_mut(), &mut buffer);
             // Spread over the time, so that they don't all look round in the same collection.
             let look = LOOK_ROUND + LOOK_ROUND * i as u32 / count;
-            Entry { reader, metrics, place: 0..0, last: None, due: Duration::ZERO, look, reads: 1 }
+            Entry { reader, metrics, refused, place: 0..0, last: None, due: Duration::ZERO, look, reads: 1 }
         });
         let mut source = Self {
             entries: entries.collect(),
@@ -128,6 +127,7 @@ impl HostSource {
             return Err(error);
         }
         self.cost.collections += 1;
+        self.cost.refused_samples += self.entries.iter().map(|entry| entry.refused).sum::<u64>();
         batch.reset(&self.schema);
         batch.push_row(time).copy_from_slice(&self.values);
         Ok(Collected::Rows)
@@ -138,10 +138,7 @@ impl HostSource {
         let (mut due, mut told) = (false, false);
         for (i, entry) in self.entries.iter_mut().enumerate() {
             let elapsed = entry.last.map(|last| now.saturating_sub(last));
-            if entry.metrics.is_empty()
-                || now < entry.due
-                || elapsed.is_some_and(|elapsed| elapsed < TOO_SOON)
-            {
+            if entry.metrics.is_empty() || now < entry.due {
                 continue;
             }
             let (Some(values), Some(totals)) =
@@ -178,7 +175,8 @@ impl HostSource {
         for entry in self.entries.iter_mut().filter(|entry| now >= entry.look) {
             entry.look = now + LOOK_ROUND;
             if entry.reader.changed(&mut self.buffer) {
-                let metrics = discover(entry.reader.as_mut(), &mut self.buffer);
+                let metrics;
+                (metrics, entry.refused) = discover(entry.reader.as_mut(), &mut self.buffer);
                 other |= metrics != entry.metrics;
                 entry.metrics = metrics;
                 // What is new is read now, not when the reader is next due.
@@ -222,7 +220,7 @@ impl Source for HostSource {
     }
 }
 
-fn discover(reader: &mut dyn Reader, buffer: &mut Buffer) -> Vec<Metric> {
+fn discover(reader: &mut dyn Reader, buffer: &mut Buffer) -> (Vec<Metric>, u64) {
     let mut names = Names::default();
     reader.discover(buffer, &mut names);
     names.into_metrics()

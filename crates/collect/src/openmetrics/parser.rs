@@ -218,8 +218,11 @@ impl<'a> Parser<'a> {
         let text = line.get(start..).unwrap_or_default();
         let end = start + series::scan(text, |_| {})?;
         let value_start = series::skip_blanks(line, end);
-        self.value_start = self.line_start + value_start;
         let series = line.get(start..end).unwrap_or_default();
+        if value_start == end && end < line.len() && !series.ends_with(b"}") {
+            return Err("a blank behind the metric name");
+        }
+        self.value_start = self.line_start + value_start;
         Ok(Entry::Series { series, sample: sample(line, value_start, self.format)? })
     }
 }

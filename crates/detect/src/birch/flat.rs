@@ -8,6 +8,12 @@ use super::features::{Real, absorb, distance, merge, merged_radius, radius};
 
 /// Half-life of a cluster's mass in seconds (specification 3.3).
 const HALF_LIFE: f64 = 6.0 * 3_600.0;
+/// First squared radius per dimension. The specification starts at 0.05², for plain z-scores; the residuals that come here
+/// have variances up to 1 by construction, so that this is noise, and what is one cluster from the start.
+const FIRST_LIMIT: f64 = 1.0;
+/// A point further away than this many limits (squared distances) makes an entry of its own: the merged radius of a heavy
+/// entry alone would take in anything.
+const REACH: f64 = 3.0;
 /// An entry lighter than this is dropped, except the last one.
 const MIN_MASS: f64 = 0.05;
 /// Memory for means and variances in bytes: bounds the number of entries.
@@ -39,7 +45,7 @@ impl<R: Real> Clusters<R> {
         Self {
             width,
             capacity,
-            limit: (0.05 * 0.05 * width as f64).max(1e-12),
+            limit: FIRST_LIMIT * width.max(1) as f64,
             masses: Vec::with_capacity(capacity + 1),
             radii: Vec::with_capacity(capacity + 1),
             means: Vec::with_capacity((capacity + 1) * width),
@@ -128,7 +134,7 @@ impl<R: Real> Clusters<R> {
     pub fn insert(&mut self, x: &[R], w: f64) {
         if let Some((i, d)) = self.nearest(x) {
             let merged = merged_radius(self.masses[i], self.radii[i], w, 0.0, d);
-            if merged <= self.limit {
+            if merged <= self.limit && d <= REACH * self.limit {
                 let at = i * self.width..(i + 1) * self.width;
                 self.masses[i] =
                     absorb(self.masses[i], &mut self.means[at.clone()], &mut self.vars[at], x, w);
@@ -205,7 +211,7 @@ impl<R: Real> Clusters<R> {
             let fits = nearest.and_then(|(i, d)| {
                 let merged =
                     merged_radius(self.masses[i], self.radii[i], self.masses[kept], self.radii[kept], d);
-                (merged <= self.limit).then_some((i, merged))
+                (merged <= self.limit && d <= REACH * self.limit).then_some((i, merged))
             });
             let Some((i, merged)) = fits else {
                 kept += 1;

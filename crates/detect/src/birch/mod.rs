@@ -30,7 +30,9 @@ use std::sync::Arc;
 
 use larnax_core::{MetricVerdict, Row, Schema, Score, Status, Timestamp, Verdict};
 
-use crate::bands::{Band, Judged, LOCAL_SECONDS, MAX_VALUE, MIN_READY, MIN_SHOWN, RowContext, SHIFT_SECONDS};
+use crate::bands::{
+    Band, Caution, Judged, LOCAL_SECONDS, MAX_VALUE, MIN_READY, MIN_SHOWN, RowContext, SHIFT_SECONDS,
+};
 use crate::detector::{Basis, DetectError, Detector, DetectorKind, Tuning};
 use crate::normalise::{RECORD_HALF_LIFE, gain};
 use crate::threshold::Threshold;
@@ -257,6 +259,7 @@ impl Detector for Birch {
         }
         let context = self.row_context(row.time);
         let status = self.status();
+        let mut caution = Caution::at(0.0, &context);
         let (mut expected, mut observed) = (0u32, 0u32);
         let slots = self.judged.iter_mut().zip(&mut self.joint).zip(&mut verdict.metrics);
         for (i, ((band, &x), ((judged, joint), out))) in
@@ -284,7 +287,7 @@ impl Detector for Birch {
                 *judged = Judged::default();
                 continue;
             }
-            *judged = band.judge(x, &context);
+            *judged = band.judge(x, &context, &mut caution);
             *out = MetricVerdict {
                 expected: judged.expected,
                 lower: judged.expected - judged.half_width,
@@ -356,7 +359,7 @@ impl Detector for Birch {
         for (band, judged) in self.bands.iter_mut().zip(&self.judged) {
             band.settle(was_anomaly);
             if was_anomaly && judged.deviation.abs() > 1.0 {
-                band.reseat(judged.expected + judged.residual);
+                band.reseat(judged.value);
             }
         }
         self.threshold.settle(was_anomaly);
@@ -420,18 +423,18 @@ impl Birch {
     fn rearrange(&mut self, from: &[Option<usize>]) {
         self.bands =
             from.iter().map(|at| at.and_then(|at| self.bands.get(at)).cloned().unwrap_or_default()).collect();
-        self.pooled = project(from, &self.pooled);
+        self.pooled = project(from, &self.pooled, 1.0);
         let old = std::mem::replace(&mut self.clusters, Clusters::new(from.len()));
         for i in 0..old.len() {
             let (mass, mean, var) = old.entry(i);
-            self.clusters.insert_entry(mass, &project(from, mean), &project(from, var));
+            self.clusters.insert_entry(mass, &project(from, mean, 0.0), &project(from, var, 0.0));
         }
     }
 }
 
-/// Values in a new order; 0 for what is new.
-fn project(from: &[Option<usize>], values: &[f32]) -> Vec<f32> {
-    from.iter().map(|at| at.and_then(|at| values.get(at)).copied().unwrap_or(0.0)).collect()
+/// Values in a new order; `new` for what is new.
+fn project(from: &[Option<usize>], values: &[f32], new: f32) -> Vec<f32> {
+    from.iter().map(|at| at.and_then(|at| values.get(at)).copied().unwrap_or(new)).collect()
 }
 
 /// Whether a value can be used. What is too large to be squared is as good as missing.

@@ -177,9 +177,13 @@ impl Birch {
         }
         for i in 0..other.clusters.len() {
             let (mass, mean, var) = other.clusters.entry(i);
-            self.clusters.insert_entry(mass, &super::project(&from, mean), &super::project(&from, var));
+            self.clusters.insert_entry(
+                mass,
+                &super::project(&from, mean, 0.0),
+                &super::project(&from, var, 0.0),
+            );
         }
-        for (mine, theirs) in self.pooled.iter_mut().zip(super::project(&from, &other.pooled)) {
+        for (mine, theirs) in self.pooled.iter_mut().zip(super::project(&from, &other.pooled, 1.0)) {
             *mine = mine.max(theirs);
         }
         self.threshold.merge(&other.threshold);

@@ -7,29 +7,29 @@ use std::sync::Arc;
 use larnax_core::{Component, Metric, MetricKind, MetricName, Row, Schema, Status, Timestamp};
 use larnax_detect::{AlertBudget, Change, Settings, Watch};
 
-pub fn schema(names: &[String]) -> Arc<Schema> {
+pub(crate) fn schema(names: &[String]) -> Arc<Schema> {
     let metric = |name: &String| Metric { name: MetricName::new(name).unwrap(), kind: MetricKind::Gauge };
     Schema::new(names.iter().map(metric).collect()).unwrap()
 }
 
-pub fn numbered(n: usize) -> Arc<Schema> {
+pub(crate) fn numbered(n: usize) -> Arc<Schema> {
     schema(&(0..n).map(|i| format!("m{i}")).collect::<Vec<_>>())
 }
 
-pub fn at(seconds: f64) -> Timestamp {
+pub(crate) fn at(seconds: f64) -> Timestamp {
     Timestamp::from_seconds(1_700_000_000.0 + seconds)
 }
 
-pub fn row(seconds: f64, values: &[f64]) -> Row<'_> {
+pub(crate) fn row(seconds: f64, values: &[f64]) -> Row<'_> {
     Row { time: at(seconds), values, learnable: true }
 }
 
 /// Random numbers that are the same in every run (xorshift64*).
-pub struct Noise(pub u64);
+pub(crate) struct Noise(pub(crate) u64);
 
 impl Noise {
     /// Between 0 and 1.
-    pub fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -37,28 +37,28 @@ impl Noise {
     }
 
     /// Standard normal (Box and Muller).
-    pub fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         (-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
     /// Student's t with three degrees of freedom.
-    pub fn heavy(&mut self) -> f64 {
+    pub(crate) fn heavy(&mut self) -> f64 {
         let chi: f64 = (0..3).map(|_| self.normal().powi(2)).sum();
         self.normal() / (chi / 3.0).sqrt()
     }
 }
 
 /// A watch with its budget, fed row by row.
-pub struct Fed {
-    pub watch: Watch,
-    pub budget: AlertBudget,
-    pub changes: Vec<(f64, Change)>,
-    pub ready: u64,
-    pub flagged: u64,
+pub(crate) struct Fed {
+    pub(crate) watch: Watch,
+    pub(crate) budget: AlertBudget,
+    pub(crate) changes: Vec<(f64, Change)>,
+    pub(crate) ready: u64,
+    pub(crate) flagged: u64,
 }
 
 impl Fed {
-    pub fn new(schema: &Arc<Schema>) -> Self {
+    pub(crate) fn new(schema: &Arc<Schema>) -> Self {
         let component =
             Component { id: "node/local/a".parse().unwrap(), group: "host".into(), labels: BTreeMap::new() };
         let mut watch = Watch::new(component, Settings::default());
@@ -66,7 +66,7 @@ impl Fed {
         Self { watch, budget: AlertBudget::default(), changes: Vec::new(), ready: 0, flagged: 0 }
     }
 
-    pub fn feed(&mut self, seconds: f64, values: &[f64]) {
+    pub(crate) fn feed(&mut self, seconds: f64, values: &[f64]) {
         let mut changes = Vec::new();
         self.watch.observe(row(seconds, values), &mut self.budget, &mut changes);
         self.changes.extend(changes.into_iter().map(|c| (seconds, c)));
@@ -77,7 +77,13 @@ impl Fed {
     }
 
     /// Feeds `seconds` seconds, starting at `from`, of what `values` writes.
-    pub fn run(&mut self, from: f64, seconds: f64, period: f64, mut values: impl FnMut(f64, &mut [f64])) {
+    pub(crate) fn run(
+        &mut self,
+        from: f64,
+        seconds: f64,
+        period: f64,
+        mut values: impl FnMut(f64, &mut [f64]),
+    ) {
         let mut buffer = vec![f64::NAN; self.watch.schema().len()];
         for i in 0..(seconds / period).round() as u64 {
             let t = from + i as f64 * period;
@@ -86,7 +92,7 @@ impl Fed {
         }
     }
 
-    pub fn alerts(&self) -> usize {
+    pub(crate) fn alerts(&self) -> usize {
         let mut ids: Vec<_> = self
             .changes
             .iter()
@@ -98,7 +104,7 @@ impl Fed {
         ids.len()
     }
 
-    pub fn story(&self) -> String {
+    pub(crate) fn story(&self) -> String {
         self.changes
             .iter()
             .map(|(t, c)| {

@@ -132,7 +132,6 @@ pub struct ComponentReport {
     /// Where the samples come from.
     pub sources: Vec<SourceReport>,
     /// The metrics that deviate most now.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Object>))]
     pub top: Vec<Contribution>,
     /// Its open anomalies.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
@@ -217,14 +216,32 @@ pub struct MetricHistory {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AnomalyReport {
     /// The anomaly as it stands.
-    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub anomaly: Anomaly,
     /// The component with its group and labels.
-    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub component: Component,
     /// What it can be judged by.
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub evidence: Option<Evidence>,
+}
+
+/// What `POST /api/v1/normal` takes: a person says that this is normal.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Declaration {
+    /// Which anomaly; it must be open.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "1f0c2a9e5b7d4c33"))]
+    pub anomaly: AnomalyId,
+}
+
+/// What `POST /api/v1/normal` answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DeclarationReport {
+    /// Which anomaly.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "1f0c2a9e5b7d4c33"))]
+    pub anomaly: AnomalyId,
+    /// Always true: it has ended, and what is there now is learnt.
+    pub normal: bool,
 }
 
 /// What every error answers.

@@ -2,13 +2,16 @@
 //!
 //! It binds loopback unless told otherwise, and refuses to listen beyond it without a token. On loopback a request must
 //! name a loopback host: otherwise any web page that a person of this machine looks at could read the API through a host
-//! name that resolves to 127.0.0.1.
+//! name that resolves to 127.0.0.1. Nor may such a page send anything: a request that changes something comes from the
+//! same origin or from no page at all.
 
 pub mod api;
 mod metrics;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 mod routes;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -23,9 +26,9 @@ use tokio::net::TcpListener;
 use crate::agent::Agent;
 
 /// The most connections at once; one more is closed at once.
-const MAX_CONNECTIONS: u32 = 64;
-/// The longest time in which the head of a request must have come.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_CONNECTIONS: usize = 64;
+/// The longest time in which the head of a request must have come, and then its body.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest body that a request may have, in bytes.
 const MAX_BODY_BYTES: usize = 64 << 10;
 
@@ -54,7 +57,8 @@ pub(crate) struct ServerOptions {
 
 /// Takes requests until the task is dropped.
 pub(crate) async fn serve(listener: TcpListener, options: ServerOptions, agent: Rc<RefCell<Agent>>) {
-    let open = Rc::new(Cell::new(0));
+    // Each connection holds a clone, however it ends.
+    let open = Rc::new(());
     let options = Rc::new(options);
     loop {
         let stream = match listener.accept().await {
@@ -66,26 +70,25 @@ pub(crate) async fn serve(listener: TcpListener, options: ServerOptions, agent: 
                 continue;
             }
         };
-        if open.get() >= MAX_CONNECTIONS {
+        if Rc::strong_count(&open) > MAX_CONNECTIONS {
             continue;
         }
-        open.set(open.get() + 1);
-        let (agent, options, open) = (Rc::clone(&agent), Rc::clone(&options), Rc::clone(&open));
+        let (agent, options, slot) = (Rc::clone(&agent), Rc::clone(&options), Rc::clone(&open));
         tokio::task::spawn_local(async move {
+            let _slot = slot;
             let answer = |request| {
                 let (agent, options) = (Rc::clone(&agent), Rc::clone(&options));
                 async move { Ok::<_, std::convert::Infallible>(handle(request, &options, &agent).await) }
             };
             let result = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_TIMEOUT)
+                .header_read_timeout(READ_TIMEOUT)
                 .max_buf_size(16 << 10)
                 .serve_connection(TokioIo::new(stream), hyper::service::service_fn(answer))
                 .await;
             if let Err(error) = result {
                 tracing::debug!(%error, "a connection ended early");
             }
-            open.set(open.get() - 1);
         });
     }
 }
@@ -117,7 +120,12 @@ async fn handle(
 
 async fn read_body(body: Incoming) -> Result<Bytes, Response<Full<Bytes>>> {
     use http_body_util::BodyExt;
-    match Limited::new(body, MAX_BODY_BYTES).collect().await {
+    let reading = tokio::time::timeout(READ_TIMEOUT, Limited::new(body, MAX_BODY_BYTES).collect());
+    let Ok(read) = reading.await else {
+        let message = format!("the body did not come within {} s", READ_TIMEOUT.as_secs());
+        return Err(routes::error(StatusCode::REQUEST_TIMEOUT, message));
+    };
+    match read {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
             Err(routes::error(StatusCode::PAYLOAD_TOO_LARGE, format!("expected at most {MAX_BODY_BYTES} bytes")))
@@ -129,12 +137,15 @@ async fn read_body(body: Incoming) -> Result<Bytes, Response<Full<Bytes>>> {
 /// Who may ask: see the head of this file.
 fn guard(request: &Request<Incoming>, options: &ServerOptions) -> Result<(), Response<Full<Bytes>>> {
     let headers = request.headers();
+    let text = |name| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let path = request.uri().path();
     if let Some(token) = &options.token {
         // Health probes come from an orchestrator that has no token, and say nothing but yes or no.
         let open = matches!(path, "/-/healthy" | "/-/ready");
-        let given = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let given = given.strip_prefix("Bearer ").unwrap_or_default();
+        let given = match text(header::AUTHORIZATION).split_once(' ') {
+            Some((scheme, given)) if scheme.eq_ignore_ascii_case("bearer") => given.trim(),
+            _ => "",
+        };
         if !open && !same(given.as_bytes(), token.as_bytes()) {
             let mut refusal = routes::error(
                 StatusCode::UNAUTHORIZED,
@@ -144,7 +155,7 @@ fn guard(request: &Request<Incoming>, options: &ServerOptions) -> Result<(), Res
             return Err(refusal);
         }
     } else if options.listen.ip().is_loopback() {
-        let host = headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let host = text(header::HOST);
         if !is_loopback_host(host) {
             return Err(routes::error(
                 StatusCode::FORBIDDEN,
@@ -152,8 +163,16 @@ fn guard(request: &Request<Incoming>, options: &ServerOptions) -> Result<(), Res
             ));
         }
     }
-    let json = headers.get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"application/json"));
-    if request.method() == Method::POST && path.starts_with("/api/") && !json {
+    if request.method() != Method::POST {
+        return Ok(());
+    }
+    // What is no address of a page, such as `null`, is nobody's own. No foreign page knows a token.
+    let origin = text(header::ORIGIN);
+    if options.token.is_none() && headers.contains_key(header::ORIGIN) && origin.split_once("://").map(|(_, host)| host) != Some(text(header::HOST)) {
+        return Err(routes::error(StatusCode::FORBIDDEN, format!("a page of `{origin}` may not send this")));
+    }
+    let json = text(header::CONTENT_TYPE).starts_with("application/json");
+    if path.starts_with("/api/") && !json {
         // A page of another origin can't send this type without asking first.
         return Err(routes::error(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,

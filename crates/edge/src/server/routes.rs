@@ -10,9 +10,9 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use serde::Serialize;
 
-use larnax_core::{AnomalyId, ComponentId};
+use larnax_core::ComponentId;
 
-use super::api::ErrorReport;
+use super::api::{Declaration, DeclarationReport, ErrorReport};
 use super::{ServerOptions, metrics};
 use crate::agent::Agent;
 use crate::report;
@@ -33,7 +33,7 @@ pub(super) fn answer(head: &Parts, body: &[u8], options: &ServerOptions, agent: 
             text(StatusCode::ACCEPTED, "text/plain; charset=utf-8", "reloading; the log says how it went\n")
         }
         (&Method::POST, "/api/v1/normal") => declare_normal(body, &mut agent.borrow_mut()),
-        (method, _) => error(StatusCode::METHOD_NOT_ALLOWED, format!("{method} {path}: expected GET")),
+        (method, _) => not_allowed(method, path, "GET, HEAD"),
     }
 }
 
@@ -53,7 +53,12 @@ fn get(path: &str, head: &Parts, query: &Query<'_>, options: &ServerOptions, age
         "/api/v1/metrics" => with_component(query, |id| report::metrics(agent, id)),
         "/api/v1/history" => with_component(query, |id| report::history(agent, id, &query.all("metric"))),
         "/api/v1/explain" => with_component(query, |id| report::explain(agent, id)),
-        "/api/v1/anomalies" => json(&report::anomalies(agent, query.first("state").as_deref() == Some("open"))),
+        "/api/v1/anomalies" => match query.first("state").as_deref() {
+            None => json(&report::anomalies(agent, false)),
+            Some("open") => json(&report::anomalies(agent, true)),
+            Some(other) => error(StatusCode::BAD_REQUEST, format!("?state={other}: expected `open`, or nothing for all")),
+        },
+        "/-/reload" | "/api/v1/normal" => not_allowed(&head.method, path, "POST"),
         _ => match options.pages.and_then(|pages| pages(path)) {
             Some(page) => text(StatusCode::OK, page.content_type, page.bytes),
             None => error(StatusCode::NOT_FOUND, format!("there is nothing at {path}; see /api/v1/openapi.json")),
@@ -78,15 +83,10 @@ fn with_component<T: Serialize>(query: &Query<'_>, answer: impl FnOnce(&Componen
 
 /// `POST /api/v1/normal` with `{"anomaly": "ID"}`: a person says that this is normal.
 fn declare_normal(body: &[u8], agent: &mut Agent) -> Answer {
-    #[derive(serde::Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Declaration {
-        anomaly: AnomalyId,
-    }
     match serde_json::from_slice::<Declaration>(body) {
         Err(problem) => error(StatusCode::BAD_REQUEST, format!("expected {{\"anomaly\": \"ID\"}}: {problem}")),
         Ok(Declaration { anomaly }) if agent.declare_normal(anomaly) => {
-            text(StatusCode::OK, "application/json", format!("{{\"anomaly\":\"{anomaly}\",\"normal\":true}}"))
+            json(&DeclarationReport { anomaly, normal: true })
         }
         Ok(Declaration { anomaly }) => {
             error(StatusCode::NOT_FOUND, format!("anomaly {anomaly} is not open; see /api/v1/anomalies?state=open"))
@@ -98,6 +98,12 @@ fn declare_normal(body: &[u8], agent: &mut Agent) -> Answer {
 pub(super) fn error(status: StatusCode, message: String) -> Answer {
     let body = serde_json::to_vec(&ErrorReport { error: message }).unwrap_or_default();
     text(status, "application/json", body)
+}
+
+fn not_allowed(method: &Method, path: &str, allowed: &'static str) -> Answer {
+    let mut answer = error(StatusCode::METHOD_NOT_ALLOWED, format!("{method} {path}: expected {allowed}"));
+    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    answer
 }
 
 fn json(value: &impl Serialize) -> Answer {

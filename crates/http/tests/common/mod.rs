@@ -50,9 +50,14 @@ pub fn answer(body: &str) -> Vec<u8> {
         .into_bytes()
 }
 
-/// Limits small enough that a test which runs into them is over soon.
+/// A small limit on bodies, and time enough for a slow machine.
+pub fn patient() -> ClientOptions {
+    ClientOptions { timeout: Duration::from_secs(20), max_body: 1 << 20, ..Default::default() }
+}
+
+/// For tests that wait for the timeout.
 pub fn impatient() -> ClientOptions {
-    ClientOptions { timeout: Duration::from_millis(300), max_body: 1 << 20, ..Default::default() }
+    ClientOptions { timeout: Duration::from_millis(300), ..patient() }
 }
 
 pub fn url(address: SocketAddr) -> Url {

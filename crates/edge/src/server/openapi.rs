@@ -1,0 +1,180 @@
+//! The OpenAPI document of the agent's server, from the types of [`super::api`].
+
+use std::borrow::Cow;
+
+use larnax_detect::Explanation;
+use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathsBuilder};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    ComponentsBuilder, ContentBuilder, InfoBuilder, OpenApiBuilder, PathItem, Ref, RefOr, Required,
+};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::api::{
+    AnomalyReport, ComponentReport, Declaration, DeclarationReport, ErrorReport, HistoryReport, MetricReport,
+    StatusReport,
+};
+
+const ABOUT: &str = "What an agent watches and what it found. Times are RFC 3339 in UTC unless they are called \
+                     seconds. A score of at most 1 is normal. Errors are JSON: what was found, what was expected, what \
+                     to do.";
+
+/// The document, as the JSON that `/api/v1/openapi.json` answers.
+///
+/// # Errors
+/// When it can't be written as JSON.
+pub fn document() -> serde_json::Result<String> {
+    let mut schemas = Schemas::default();
+    let mut paths = PathsBuilder::new();
+    for route in routes(&mut schemas) {
+        paths = paths.path(route.path, PathItem::new(route.method, route.operation));
+    }
+    let token = SecurityScheme::Http(
+        HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("Only where the config has `api.bearer_token_file` or `api.bearer_token`."))
+            .build(),
+    );
+    let info = InfoBuilder::new().title("Larnax agent").version(env!("CARGO_PKG_VERSION")).description(Some(ABOUT));
+    let components = ComponentsBuilder::new().schemas_from_iter(schemas.0).security_scheme("token", token);
+    let document = OpenApiBuilder::new().info(info.build()).paths(paths.build()).components(Some(components.build()));
+    document.build().to_pretty_json().map(|text| text + "\n")
+}
+
+struct Route {
+    path: &'static str,
+    method: HttpMethod,
+    operation: OperationBuilder,
+}
+
+/// All routes of [`super::routes`]; a test asks for each of them.
+fn routes(schemas: &mut Schemas) -> Vec<Route> {
+    let refusal = schemas.of::<ErrorReport>();
+    let failed = |description: &str| json(description, refusal.clone());
+    // Every route but the two of health may be refused by the guard.
+    let guarded = |summary: &str, answer: Response| {
+        OperationBuilder::new()
+            .summary(Some(summary))
+            .response("200", answer)
+            .response("401", failed("The token is missing or wrong"))
+            .response("403", failed("On loopback without a token: the `Host` is not a loopback one"))
+            .security(SecurityRequirement::default())
+            .security(SecurityRequirement::new::<_, [&str; 0], &str>("token", []))
+    };
+    let of_component = |summary: &str, answer: Response| {
+        guarded(summary, answer)
+            .parameter(query("component", Required::True, "A component's `id`", Type::String))
+            .response("400", failed("`component` is missing or is not an id"))
+            .response("404", failed("There is no such component, or the agent doesn't keep that"))
+    };
+    let health = |summary: &str| OperationBuilder::new().summary(Some(summary)).response("200", text("Yes"));
+    let get = |path, operation| Route { path, method: HttpMethod::Get, operation };
+    let post = |path, operation| Route { path, method: HttpMethod::Post, operation };
+
+    let status = json("The agent", schemas.of::<StatusReport>());
+    let components = json("All components", schemas.list::<ComponentReport>());
+    let metrics = json("All metrics of the component, in the order of its schema", schemas.list::<MetricReport>());
+    let history = json("Score, and value and band of each metric named", schemas.of::<HistoryReport>());
+    let explanation = json("What the next alert depends on", schemas.of::<Explanation>());
+    let anomalies = json("Newest first", schemas.list::<AnomalyReport>());
+    let declared = json("It has ended, and what is there now is learnt", schemas.of::<DeclarationReport>());
+    let declaration = ContentBuilder::new().schema(Some(schemas.of::<Declaration>())).build();
+    vec![
+        get("/api/v1/status", guarded("The agent and how it is doing", status)),
+        get("/api/v1/components", guarded("What is watched", components)),
+        get("/api/v1/metrics", of_component("The metrics of a component, and what is expected of them", metrics)),
+        get(
+            "/api/v1/history",
+            of_component("The last hour of a component, where the agent keeps it (`larnax up` does)", history)
+                .parameter(query("metric", Required::False, "A metric; may be given more than once", Type::Array)),
+        ),
+        get("/api/v1/explain", of_component("Why a component did or didn't alert", explanation)),
+        get(
+            "/api/v1/anomalies",
+            guarded("Recent anomalies with their evidence", anomalies)
+                .parameter(query("state", Required::False, "`open`: only those that have not ended", Type::String))
+                .response("400", failed("`state` is something else than `open`")),
+        ),
+        post(
+            "/api/v1/normal",
+            guarded("Says that an open anomaly is normal: it ends, and what is there now is learnt", declared)
+                .request_body(Some(
+                    RequestBodyBuilder::new()
+                        .content("application/json", declaration)
+                        .required(Some(Required::True))
+                        .build(),
+                ))
+                .response("400", failed("The body is something else"))
+                .response("404", failed("No such anomaly is open"))
+                .response("413", failed("The body is longer than 64 KiB"))
+                .response("415", failed("The body is not said to be `application/json`")),
+        ),
+        get("/api/v1/openapi.json", guarded("This document", json("OpenAPI", object()))),
+        get("/metrics", guarded("The agent's own metrics", text("OpenMetrics, or the text format"))),
+        get("/-/healthy", health("Whether the agent runs; needs no token")),
+        get(
+            "/-/ready",
+            health("Whether every component was heard or tried; needs no token").response("503", text("Not yet")),
+        ),
+        post(
+            "/-/reload",
+            guarded("Reads the config again", text("Never")).responses(
+                utoipa::openapi::ResponsesBuilder::new()
+                    .response("202", text("It will be read; `notices` of the status say how that went"))
+                    .response("401", failed("The token is missing or wrong"))
+                    .response("403", failed("The request comes from a page of another origin, or names a foreign host"))
+                    .build(),
+            ),
+        ),
+    ]
+}
+
+/// The schemas that are named so far, each possibly more than once.
+#[derive(Default)]
+struct Schemas(Vec<(String, RefOr<Schema>)>);
+
+impl Schemas {
+    /// Names a type and all that it is made of.
+    fn of<T: ToSchema>(&mut self) -> RefOr<Schema> {
+        T::schemas(&mut self.0);
+        let name: Cow<'_, str> = T::name();
+        self.0.push((name.to_string(), T::schema()));
+        Ref::from_schema_name(name).into()
+    }
+
+    /// A list of them.
+    fn list<T: ToSchema>(&mut self) -> RefOr<Schema> {
+        ArrayBuilder::new().items(self.of::<T>()).into()
+    }
+}
+
+fn object() -> RefOr<Schema> {
+    ObjectBuilder::new().schema_type(Type::Object).into()
+}
+
+fn json(description: &str, schema: RefOr<Schema>) -> Response {
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    ResponseBuilder::new().description(description).content("application/json", content).build()
+}
+
+fn text(description: &str) -> Response {
+    let content = ContentBuilder::new().schema(Some(String::schema())).build();
+    ResponseBuilder::new().description(description).content("text/plain", content).build()
+}
+
+fn query(name: &str, required: Required, description: &str, of: Type) -> Parameter {
+    let schema: RefOr<Schema> = match of {
+        Type::Array => ArrayBuilder::new().items(String::schema()).into(),
+        other => ObjectBuilder::new().schema_type(other).into(),
+    };
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Query)
+        .required(required)
+        .description(Some(description))
+        .schema(Some(schema))
+        .build()
+}
