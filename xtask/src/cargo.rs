@@ -43,8 +43,8 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Builds a program as users build it. Each by itself: built together, the features that one asks of a shared crate would
-/// end up in the other, and the size of the small program would not be its own.
+/// Builds a program as users build it. Each by itself: built together, the features that one asks of a shared
+/// crate would end up in the other, and the size of the small program would not be its own.
 pub(crate) fn build_release(program: &str) -> Result<PathBuf> {
     run(&mut cargo(&["build", "--release", "--package", program]))?;
     Ok(target().join("release").join(program))

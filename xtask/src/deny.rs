@@ -7,8 +7,8 @@ use crate::steps::Outcome;
 
 const DENY: [&str; 3] = ["deny", "--workspace", "check"];
 
-/// Runs the check where cargo-deny is installed; installing it compiles for minutes. Advisories are left to `cargo xtask deny`:
-/// they need GitHub, and a new one is not about the change at hand.
+/// Runs the check where cargo-deny is installed; installing it compiles for minutes. Advisories are left to
+/// `cargo xtask deny`: they need GitHub, and a new one is not about the change at hand.
 pub(crate) fn run_if_there() -> Result<Outcome> {
     if !is_there() {
         return Ok(Outcome::LeftOut(

@@ -4,17 +4,24 @@ use anyhow::Result;
 
 use crate::cargo::{self, cargo};
 
-/// One generated reference: the arguments of the cargo command that writes it, and of the one that fails when it is out of step.
+/// One generated reference: the arguments of the cargo command that writes it, and of the one that fails when
+/// it is out of step.
 struct Reference {
     write: &'static [&'static str],
     check: &'static [&'static str],
 }
 
 /// A new reference is a new row.
-const REFERENCES: &[Reference] = &[Reference {
-    write: &["run", "--package", "larnax-spec", "--features", "schema", "--example", "generate"],
-    check: &["test", "--package", "larnax-spec", "--features", "schema", "--test", "reference"],
-}];
+const REFERENCES: &[Reference] = &[
+    Reference {
+        write: &["run", "--package", "larnax-spec", "--features", "schema", "--example", "generate"],
+        check: &["test", "--package", "larnax-spec", "--features", "schema", "--test", "reference"],
+    },
+    Reference {
+        write: &["run", "--package", "larnax-edge-role", "--features", "openapi", "--example", "openapi"],
+        check: &["test", "--package", "larnax-edge-role", "--features", "openapi", "--test", "openapi"],
+    },
+];
 
 /// Writes all references anew.
 pub(crate) fn write() -> Result<()> {

@@ -96,8 +96,8 @@ fn build() -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// On the release programs: they are what users run, and the size of the small one needs them anyway. Debug assertions have
-/// their turn in the unit tests.
+/// On the release programs: they are what users run, and the size of the small one needs them anyway. Debug
+/// assertions have their turn in the unit tests.
 fn e2e() -> Result<Outcome> {
     let mut test = cargo(&["test", "--package", "larnax-e2e", "--no-fail-fast"]);
     test.env("LARNAX_PEERS", peers::folder()).env("LARNAX_PROGRAMS", cargo::target().join("release"));

@@ -296,12 +296,12 @@ impl Band {
         let local_gain = row.local_gain * if ready { trust } else { 1.0 };
         self.local += weight * local_gain.max(1.0 / self.seen.max(1.0)) * (x - self.local);
         if self.shown() {
-            let mut spike = self.spikes();
-            spike.learn(judged.surprise * weight, row.fade);
-            self.spike = spike.value;
-            let mut shift = self.shifts();
-            shift.learn(self.shift.abs() * weight, row.fade);
-            self.shift_record = shift.value;
+            let gain = if ready { row.local_gain } else { 1.0 };
+            let (mut spike, mut shift) = (self.spikes(), self.shifts());
+            spike.learn(judged.surprise * weight, row.fade, gain);
+            shift.learn(self.shift.abs() * weight, row.fade, gain);
+            (self.spike, self.spike_pending) = (spike.value, spike.pending);
+            (self.shift_record, self.shift_pending) = (shift.value, shift.pending);
         }
     }
 

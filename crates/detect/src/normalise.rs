@@ -49,9 +49,18 @@ pub struct Record {
 }
 
 impl Record {
-    /// Fades by a factor and takes in a normal value.
-    pub fn learn(&mut self, surprise: f64, fade: f64) {
-        self.value = (self.value * fade).max(surprise);
+    /// Fades by a factor and takes in a normal value: at once with gain 1, else step by step, so that the first sample of a
+    /// fault that stays just inside the limit does not lift the limit for the next one.
+    pub fn learn(&mut self, surprise: f64, fade: f64, gain: f64) {
+        self.value *= fade;
+        self.suspect(surprise);
+        if self.pending > self.value {
+            self.value += gain * (self.pending - self.value);
+        }
+        if self.value >= 0.99 * self.pending {
+            self.value = self.value.max(surprise);
+            self.pending = 0.0;
+        }
     }
 
     /// Notes a value that may turn out to belong to an anomaly.
@@ -123,5 +132,10 @@ mod tests {
         record.suspect(5.0);
         record.settle(false);
         assert_eq!(record.value, 5.0);
+        record.learn(9.0, 1.0, 0.25);
+        assert_eq!(record.value, 6.0);
+        record.settle(true);
+        record.learn(9.0, 1.0, 1.0);
+        assert_eq!((record.value, record.pending), (9.0, 0.0));
     }
 }

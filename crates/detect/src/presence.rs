@@ -154,14 +154,13 @@ impl Presence {
     /// Metrics that are absent and worth saying so, at most `n`.
     pub fn absent(&self, warm_up: f64, n: usize) -> Vec<Contribution> {
         let Some(schema) = &self.schema else { return Vec::new() };
-        let masked = self.seats.iter().enumerate().filter_map(|(i, seat)| {
-            (is_absent(seat.missing, seat.missing_seconds) && established(seat, warm_up))
-                .then(|| schema.name(i))
-        });
-        let gone =
-            self.lost.iter().filter(|lost| is_absent(lost.missing, lost.seconds)).map(|lost| &lost.name);
+        let absent =
+            |seat: &Seat| is_absent(seat.missing, seat.missing_seconds) && established(seat, warm_up);
+        let masked =
+            self.seats.iter().enumerate().filter(|(_, seat)| absent(seat)).map(|(i, _)| schema.name(i));
+        let lost = self.lost.iter().filter(|lost| is_absent(lost.missing, lost.seconds));
         masked
-            .chain(gone)
+            .chain(lost.map(|lost| &lost.name))
             .filter(|name| !self.churning.iter().any(|family| family == name.family()))
             .take(n)
             .map(|name| Contribution { metric: name.clone(), deviation: -1.0 })

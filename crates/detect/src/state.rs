@@ -70,8 +70,10 @@ impl Watch {
         let opened = saved.open.iter().map(|json| read(json)).collect::<Result<Vec<_>, _>>()?;
         let ended = saved.ended.as_deref().map(read).transpose()?;
         let period_is_sound = saved.period.is_finite() && saved.period > 0.0;
-        if !period_is_sound || !(saved.presence_age >= 0.0 && saved.presence_age.is_finite()) {
-            let reason = format!("a sampling period of {} seconds", saved.period);
+        let age_is_sound = saved.presence_age.is_finite() && saved.presence_age >= 0.0;
+        if !period_is_sound || !age_is_sound {
+            let reason =
+                format!("a sampling period of {} s and {} s of presence", saved.period, saved.presence_age);
             return Err(DetectError::Inconsistent { kind: KIND, reason });
         }
         let schema = self.schema().clone();

@@ -59,8 +59,8 @@ impl Threshold {
         (self.mean, self.var) = (moments.mean, moments.var);
         if self.seen > RECORD_AFTER {
             let mut record = Record { value: self.record, pending: self.pending };
-            record.learn(error * weight, fade);
-            self.record = record.value;
+            record.learn(error * weight, fade, 1.0);
+            (self.record, self.pending) = (record.value, record.pending);
         }
     }
 

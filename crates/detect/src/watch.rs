@@ -380,7 +380,7 @@ impl Watch {
         }
         self.gaps[self.gap_count % GAPS] = dt;
         self.gap_count += 1;
-        if self.gap_count <= GAPS || self.gap_count % GAPS == 0 {
+        if self.gap_count <= GAPS || self.gap_count.is_multiple_of(GAPS) {
             let mut sorted = self.gaps;
             let known = &mut sorted[..self.gap_count.min(GAPS)];
             known.sort_unstable_by(f64::total_cmp);

@@ -36,7 +36,8 @@ fn a_step_of_ten_deviations_on_any_of_500_metrics_is_seen_within_three_samples()
             values.fill_with(|| 100.0 + 5.0 * noise.normal());
             values[victim] += 50.0;
         });
-        assert!(fed.flagged >= 1, "metric {victim}");
+        let seen = (fed.watch.basis(), fed.watch.verdict().metrics[victim]);
+        assert!(fed.flagged >= 1, "metric {victim}: {seen:?}");
         assert_eq!(fed.watch.verdict().top(1)[0].0, victim);
     }
 }

@@ -244,3 +244,6 @@ pub(crate) struct Place {
     /// Position among the component's sources.
     pub input: usize,
 }
+
+#[cfg(test)]
+mod tests;

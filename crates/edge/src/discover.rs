@@ -47,7 +47,9 @@ pub async fn ask(found: &[ListenerReport], clock: &Rc<dyn Clock>) -> Vec<String>
 async fn has_metrics(address: &str, clock: &Rc<dyn Clock>) -> bool {
     let Ok(_) = address.parse::<SocketAddr>() else { return false };
     let Ok(url) = Url::parse(&format!("http://{address}/metrics")) else { return false };
-    let Ok(mut source) = ScrapeSource::new(ScrapeOptions::new(url, TIMEOUT), Rc::clone(clock)) else { return false };
+    let Ok(mut source) = ScrapeSource::new(ScrapeOptions::new(url, TIMEOUT), Rc::clone(clock)) else {
+        return false;
+    };
     let Ok(nothing) = Schema::new(Vec::new()) else { return false };
     let mut batch = Batch::new(nothing);
     source.collect(&mut batch).await.is_ok() && !batch.schema().is_empty()

@@ -50,7 +50,8 @@ impl History {
     /// For samples that come every `interval`.
     pub(crate) fn new(interval: Duration) -> Self {
         let step = interval.max(SPAN / MAX_POINTS as u32);
-        let (times, scores) = (VecDeque::with_capacity(MAX_POINTS + 1), VecDeque::with_capacity(MAX_POINTS + 1));
+        let (times, scores) =
+            (VecDeque::with_capacity(MAX_POINTS + 1), VecDeque::with_capacity(MAX_POINTS + 1));
         Self { step, times, scores, schema: None, metrics: Vec::new() }
     }
 

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use larnax_alert::outbox::Accepted;
 use larnax_alert::Outbox;
+use larnax_alert::outbox::Accepted;
 use larnax_core::event::AnomalyEvent;
 use larnax_core::{Anomaly, Event, Timestamp, Transition};
 use larnax_detect::Change;
@@ -39,7 +39,12 @@ impl Journal {
 
     /// Records what happened to an anomaly of `watched`. The event is durable when this returns without an error; with
     /// one it is held in memory, and the error says why.
-    pub(crate) fn record(&mut self, watched: &mut Watched, change: Change, now: Timestamp) -> Result<(), String> {
+    pub(crate) fn record(
+        &mut self,
+        watched: &mut Watched,
+        change: Change,
+        now: Timestamp,
+    ) -> Result<(), String> {
         let Change { transition, anomaly } = change;
         log(transition, &anomaly);
         let earlier = self.recent.iter().position(|e| e.data.anomaly.id == anomaly.id);
@@ -74,7 +79,9 @@ impl Journal {
     fn accept(&self, event: &Event) -> Result<(), String> {
         match self.outbox.accept(event) {
             Ok(Accepted::Durable) => Ok(()),
-            Ok(Accepted::Held { reason }) => Err(format!("an anomaly event is held in memory only: {reason}")),
+            Ok(Accepted::Held { reason }) => {
+                Err(format!("an anomaly event is held in memory only: {reason}"))
+            }
             Err(error) => Err(format!("an anomaly event could not be kept: {error}")),
         }
     }
@@ -101,6 +108,7 @@ impl Journal {
         let accepted = self.accept(&event);
         self.recent.retain(|e| e.data.anomaly.id != event.data.anomaly.id);
         self.recent.push_back(event);
+        self.forget_oldest();
         accepted
     }
 }

@@ -21,7 +21,9 @@ pub(crate) struct Keeper {
 impl Keeper {
     /// Keeps in the folder `models` of `state`; with none, keeps nothing.
     pub(crate) fn open(state: Option<&Path>) -> (Self, Option<String>) {
-        let Some(folder) = state.map(|state| state.join("models")) else { return (Self { store: None }, None) };
+        let Some(folder) = state.map(|state| state.join("models")) else {
+            return (Self { store: None }, None);
+        };
         match FileStore::open(&folder) {
             Ok(store) => (Self { store: Some(store) }, None),
             Err(error) => {
@@ -41,7 +43,12 @@ impl Keeper {
     }
 
     /// Writes down what a component and the budget of its group have learnt.
-    pub(crate) fn save(&self, watched: &mut Watched, budget: Option<&AlertBudget>, now: Timestamp) -> Result<(), String> {
+    pub(crate) fn save(
+        &self,
+        watched: &mut Watched,
+        budget: Option<&AlertBudget>,
+        now: Timestamp,
+    ) -> Result<(), String> {
         let Some(store) = &self.store else { return Ok(()) };
         // Even when it fails: the next try is due later, not at the next sample.
         watched.saved = Some(now);
@@ -72,7 +79,9 @@ impl Keeper {
             Err(error) => Err(error.to_string()),
         };
         let mut notices = store.damaged();
-        notices.extend(outcome.err().map(|error| format!("{name} starts anew, its saved state can't be used: {error}")));
+        notices.extend(
+            outcome.err().map(|error| format!("{name} starts anew, its saved state can't be used: {error}")),
+        );
         notices
     }
 }
@@ -93,8 +102,11 @@ fn budget_name(group: &str) -> String {
 
 /// A name that the store accepts. Where characters had to be replaced a hash keeps two such names apart.
 pub(crate) fn store_name(prefix: &str, text: &str) -> String {
-    let clean: String =
-        text.chars().map(|c| if c.is_ascii_alphanumeric() || "._-:/".contains(c) { c } else { '_' }).take(120).collect();
+    let clean: String = text
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "._-:/".contains(c) { c } else { '_' })
+        .take(120)
+        .collect();
     if clean == text {
         return format!("{prefix}/{clean}");
     }

@@ -60,7 +60,9 @@ pub struct Deps {
 #[derive(Debug, thiserror::Error)]
 pub enum EdgeError {
     /// Somebody else listens there, or the address isn't this machine's.
-    #[error("can't listen on {address}: {reason}; give another address with --listen, or --listen :0 for any free port")]
+    #[error(
+        "can't listen on {address}: {reason}; give another address with --listen, or --listen :0 for any free port"
+    )]
     Listen {
         /// Where.
         address: SocketAddr,
@@ -111,7 +113,11 @@ impl Edge {
         let address = listener.local_addr().map_err(refused)?;
 
         let source = format!("/larnax/edge/{hostname}");
-        let identity = Identity { page: page_url(address, &hostname, pages.is_some()), source: source.clone(), hostname };
+        let identity = Identity {
+            page: page_url(address, &hostname, pages.is_some()),
+            source: source.clone(),
+            hostname,
+        };
         let sinks = Sinks::of(&config, &identity, &clock)?;
         let options = OutboxOptions { max_bytes: config.alerts.spool.max_bytes.0, sinks: sinks.names() };
         let (outbox, recovered) = Outbox::open(Some(&state.join("outbox")), options)?;
@@ -155,8 +161,20 @@ impl Edge {
 
     /// Watches until SIGTERM or SIGINT; then sends what is pending, saves everything and returns. SIGHUP reloads.
     pub async fn run(self) -> Result<(), EdgeError> {
-        let Self { listener, server, agent, outbox, sinks, plan, mut config, reload, reload_wanted, clock, identity, .. } =
-            self;
+        let Self {
+            listener,
+            server,
+            agent,
+            outbox,
+            sinks,
+            plan,
+            mut config,
+            reload,
+            reload_wanted,
+            clock,
+            identity,
+            ..
+        } = self;
         let mut terminate = signal(SignalKind::terminate()).map_err(EdgeError::Signals)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(EdgeError::Signals)?;
         let mut hang_up = signal(SignalKind::hangup()).map_err(EdgeError::Signals)?;
@@ -195,7 +213,9 @@ impl Edge {
                     tracing::info!(components = plan.components.len(), "reloaded");
                 }
                 Err(error) => {
-                    agent.borrow_mut().notices([format!("the config was not reloaded, the old one goes on: {error}")]);
+                    agent
+                        .borrow_mut()
+                        .notices([format!("the config was not reloaded, the old one goes on: {error}")]);
                 }
             }
         }

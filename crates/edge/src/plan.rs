@@ -159,7 +159,8 @@ fn plan_host(config: &Config, host: &HostConfig, hostname: &str) -> Result<Compo
             .iter()
             .map(|(name, pattern)| {
                 let regex = regex_lite::Regex::new(&format!("^(?:{})$", pattern.as_str()));
-                let failed = |error| SourceError::new(ErrorClass::Config, format!("processes.{name}: {error}"));
+                let failed =
+                    |error| SourceError::new(ErrorClass::Config, format!("processes.{name}: {error}"));
                 Ok(ProcessGroup { name: name.clone(), pattern: regex.map_err(failed)? })
             })
             .collect::<Result<_, SourceError>>()?,
@@ -232,7 +233,8 @@ fn pipeline(config: &Config, interval: Duration) -> Result<larnax_pipeline::Opti
 
 fn patterns(config: &[larnax_spec::Pattern]) -> Result<Vec<larnax_pipeline::Pattern>, SourceError> {
     let compile = |pattern: &larnax_spec::Pattern| larnax_pipeline::Pattern::new(pattern.as_str());
-    let failed = |error: larnax_pipeline::PatternError| SourceError::new(ErrorClass::Config, error.to_string());
+    let failed =
+        |error: larnax_pipeline::PatternError| SourceError::new(ErrorClass::Config, error.to_string());
     config.iter().map(|pattern| compile(pattern).map_err(failed)).collect()
 }
 

@@ -119,8 +119,11 @@ pub(crate) fn metrics(agent: &Agent, id: &ComponentId) -> Option<Vec<MetricRepor
 /// The last hour of a component, and of the metrics that are named.
 pub(crate) fn history(agent: &Agent, id: &ComponentId, names: &[String]) -> Option<HistoryReport> {
     let history = agent.component(id)?.history.as_ref()?;
-    let (times, anomaly_score) = history.scores().map(|(time, score)| (time.seconds(), f64::from(score))).unzip();
-    let line = |points: &[Point], field: fn(&Point) -> f32| points.iter().map(|p| finite(f64::from(field(p)))).collect();
+    let (times, anomaly_score) =
+        history.scores().map(|(time, score)| (time.seconds(), f64::from(score))).unzip();
+    let line = |points: &[Point], field: fn(&Point) -> f32| {
+        points.iter().map(|p| finite(f64::from(field(p)))).collect()
+    };
     let metrics = names.iter().filter_map(|name| {
         let points: Vec<Point> = history.metric(name)?.collect();
         Some(MetricHistory {

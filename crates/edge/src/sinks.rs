@@ -44,7 +44,11 @@ impl Drop for Running {
 
 impl Sinks {
     /// Makes the sinks of `config`; connects to nobody yet.
-    pub(crate) fn of(config: &Config, identity: &Identity, clock: &Rc<dyn Clock>) -> Result<Self, AlertError> {
+    pub(crate) fn of(
+        config: &Config,
+        identity: &Identity,
+        clock: &Rc<dyn Clock>,
+    ) -> Result<Self, AlertError> {
         let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
         let alerts = &config.alerts;
         for receiver in &alerts.alertmanagers {
@@ -92,7 +96,9 @@ impl Sinks {
                 let _ = stopped.wait_for(|stop| *stop).await;
             };
             let (outbox, clock) = (Rc::clone(outbox), Rc::clone(clock));
-            running.tasks.push(tokio::task::spawn_local(deliver_loop(outbox, sink, status, clock, DRAIN, shutdown)));
+            running
+                .tasks
+                .push(tokio::task::spawn_local(deliver_loop(outbox, sink, status, clock, DRAIN, shutdown)));
         }
         running
     }

@@ -55,9 +55,14 @@ pub(crate) struct SourceState {
 impl Watched {
     /// A component that has seen nothing yet. Its evidence lies at `ring_path`, or in memory only; the text says why it
     /// can't be on disk.
-    pub(crate) fn new(plan: &ComponentPlan, keep_history: bool, ring_path: Option<&Path>) -> (Self, Option<String>) {
+    pub(crate) fn new(
+        plan: &ComponentPlan,
+        keep_history: bool,
+        ring_path: Option<&Path>,
+    ) -> (Self, Option<String>) {
         let opened = Ring::open(ring_path, plan.ring.clone());
-        let notice = opened.as_ref().err().map(|error| format!("{}: no evidence is kept: {error}", plan.component.id));
+        let notice =
+            opened.as_ref().err().map(|error| format!("{}: no evidence is kept: {error}", plan.component.id));
         let watch = Watch::new(plan.component.clone(), plan.settings.clone());
         (Self::assemble(plan, keep_history, watch, opened.ok()), notice)
     }
@@ -163,8 +168,11 @@ impl Watched {
     /// What an anomaly that began at `onset` can be judged by.
     pub(crate) fn evidence(&self, onset: Timestamp) -> Evidence {
         let options = EvidenceOptions::default();
-        let judged =
-            Judged { schema: self.watch.schema(), values: self.watch.values(), verdict: self.watch.verdict() };
+        let judged = Judged {
+            schema: self.watch.schema(),
+            values: self.watch.values(),
+            verdict: self.watch.verdict(),
+        };
         let wanted = judged.top(options.top);
         let now = self.watch.last_seen().unwrap_or(onset);
         let past = self.ring.as_ref().map_or_else(Window::default, |ring| {

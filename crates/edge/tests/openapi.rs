@@ -15,12 +15,17 @@ fn the_document_that_is_served_is_in_step() {
 fn every_field_is_explained_and_every_reference_leads_somewhere() {
     let document: Value = serde_json::from_str(SERVED).unwrap();
     let schemas = document["components"]["schemas"].as_object().unwrap();
-    for name in ["Anomaly", "Component", "Evidence", "MetricEvidence", "Contribution", "Explanation", "BudgetStatus"] {
+    for name in
+        ["Anomaly", "Component", "Evidence", "MetricEvidence", "Contribution", "Explanation", "BudgetStatus"]
+    {
         assert!(schemas.contains_key(name), "{name}");
     }
     for (name, schema) in schemas {
         for (field, property) in schema["properties"].as_object().into_iter().flatten() {
-            assert!(property.get("description").is_some() || property.get("$ref").is_some(), "{name}.{field}");
+            assert!(
+                property.get("description").is_some() || property.get("$ref").is_some(),
+                "{name}.{field}"
+            );
         }
     }
     let mut references = Vec::new();

@@ -1,4 +1,5 @@
-//! The peers work with each other, before Larnax comes into play: where one of these fails, look at the machine first.
+//! The peers work with each other, before Larnax comes into play: where one of these fails, look at the
+//! machine first.
 
 use std::time::Duration;
 

@@ -38,15 +38,15 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// The path of a program of ours: in the folder that `LARNAX_PROGRAMS` names, else in `target/release`, where
-    /// `cargo xtask test` builds what users run.
+    /// The path of a program of ours: in the folder that `LARNAX_PROGRAMS` names, else in `target/release`,
+    /// where `cargo xtask test` builds what users run.
     pub fn program(name: &str) -> PathBuf {
         let folder = std::env::var_os("LARNAX_PROGRAMS");
         folder.map_or_else(|| target_folder().join("release"), PathBuf::from).join(name)
     }
 
-    /// Starts `name` (`larnax`, `larnax-edge`) with `arguments`, a state folder and a free port, and waits until it is
-    /// healthy.
+    /// Starts `name` (`larnax`, `larnax-edge`) with `arguments`, a state folder and a free port, and waits
+    /// until it is healthy.
     ///
     /// # Panics
     /// When it isn't built or doesn't become healthy.
@@ -59,8 +59,8 @@ impl Agent {
         Agent { process, address, program, arguments, folder }
     }
 
-    /// Starts it again after [`kill`](Agent::kill) or [`terminate`](Agent::terminate): the same arguments and state, another
-    /// port.
+    /// Starts it again after [`kill`](Agent::kill) or [`terminate`](Agent::terminate): the same arguments and
+    /// state, another port.
     ///
     /// # Panics
     /// When it doesn't become healthy.

@@ -1,4 +1,5 @@
-//! The four Debian commands that fetching needs. None of them changes the machine and none of them needs root.
+//! The four Debian commands that fetching needs. None of them changes the machine and none of them needs
+//! root.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -16,8 +17,8 @@ impl Apt {
         Apt { options: Vec::new() }
     }
 
-    /// On lists that are downloaded now into `folder`. `apt-get update` on the machine's own lists would need root and
-    /// would change the machine; with a folder of its own it needs neither.
+    /// On lists that are downloaded now into `folder`. `apt-get update` on the machine's own lists would need
+    /// root and would change the machine; with a folder of its own it needs neither.
     pub(crate) fn with_fresh_lists(folder: &Path) -> Result<Apt> {
         let (lists, cache) = (folder.join("lists"), folder.join("cache"));
         std::fs::create_dir_all(lists.join("partial"))?;

@@ -10,19 +10,22 @@ use crate::debian::{self, Apt};
 use crate::peers::{Peer, Peers};
 use crate::relocate::relocate;
 
-/// How deep in the dependencies a missing library is looked for. stress-ng's are found at the first level on a machine with
-/// a graphics stack, at the second on one without.
+/// How deep in the dependencies a missing library is looked for. stress-ng's are found at the first level on
+/// a machine with a graphics stack, at the second on one without.
 const DEPTH: usize = 4;
 
-/// Fetches `peers` into `root`, with the shared libraries that this machine lacks. One answer per package: the version
-/// that is now there, or why it isn't.
+/// Fetches `peers` into `root`, with the shared libraries that this machine lacks. One answer per package:
+/// the version that is now there, or why it isn't.
 ///
-/// A package whose newest known version is there already costs no download. Without a network, one that is there stays.
+/// A package whose newest known version is there already costs no download. Without a network, one that is
+/// there stays.
 ///
 /// ```no_run
+/// use std::path::Path;
+///
 /// use larnax_test_peers::{Peer, fetch};
 ///
-/// for (package, fetched) in fetch(&[Peer::Prometheus, Peer::Promtool], std::path::Path::new("target/peers"))? {
+/// for (package, fetched) in fetch(&[Peer::Prometheus, Peer::Promtool], Path::new("target/peers"))? {
 ///     match fetched {
 ///         Ok(version) => println!("{package} {version}"),
 ///         Err(error) => println!("{package}: {error:#}"),
@@ -109,9 +112,9 @@ impl Fetcher<'_> {
         Ok(version)
     }
 
-    /// Unpacks dependencies of `package`, level by level, until its programs find all their libraries. Only packages that
-    /// the machine doesn't have are taken; most dependencies (fonts, scripts of the web page) no program is linked to, so
-    /// nothing is taken once all libraries are found.
+    /// Unpacks dependencies of `package`, level by level, until its programs find all their libraries. Only
+    /// packages that the machine doesn't have are taken; most dependencies (fonts, scripts of the web page)
+    /// no program is linked to, so nothing is taken once all libraries are found.
     fn add_libraries(&mut self, package: &str, programs: &[Peer]) -> Result<()> {
         let mut seen = BTreeSet::from([package.to_owned()]);
         let mut level = vec![package.to_owned()];

@@ -1,4 +1,5 @@
-//! The smallest HTTP client that can ask a peer on 127.0.0.1. Not Larnax's own: a test must not share its faults.
+//! The smallest HTTP client that can ask a peer on 127.0.0.1. Not Larnax's own: a test must not share its
+//! faults.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

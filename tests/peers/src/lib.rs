@@ -1,9 +1,10 @@
-//! Real peers for tests: Debian's Prometheus, Alertmanager, node_exporter and stress-ng, and Larnax's own programs.
+//! Real peers for tests: Debian's Prometheus, Alertmanager, node_exporter and stress-ng, and Larnax's own
+//! programs.
 //!
-//! `cargo xtask test` fetches the peers ([`fetch()`]) into `target/peers`, without installing anything and without root.
-//! A test asks for what it needs with [`Peers::for_test`] and starts it: every peer runs on a free port of 127.0.0.1,
-//! writes only into a temporary folder, is ready when `start` returns, and is gone when its value is dropped, also when
-//! the test panics or is killed.
+//! `cargo xtask test` fetches the peers ([`fetch()`]) into `target/peers`, without installing anything and
+//! without root. A test asks for what it needs with [`Peers::for_test`] and starts it: every peer runs on a
+//! free port of 127.0.0.1, writes only into a temporary folder, is ready when `start` returns, and is gone
+//! when its value is dropped, also when the test panics or is killed.
 //!
 //! This crate is for tests, so what can't go on panics, with the last words of the peer in the message. Only
 //! [`fetch()`] returns errors, because a machine that can't provide a peer is not a failed test.

@@ -93,7 +93,8 @@ impl Peers {
         Peers { root: std::path::absolute(root).unwrap_or_else(|_| root.to_path_buf()) }
     }
 
-    /// For the first line of a test: the peers, or `None` after one loud line that names the test and what is absent.
+    /// For the first line of a test: the peers, or `None` after one loud line that names the test and what is
+    /// absent.
     ///
     /// # Panics
     /// When something is absent and `CI` is set: in CI no test is left out.
@@ -151,8 +152,8 @@ impl Peers {
         command
     }
 
-    /// The folders of fetched shared libraries, as `LD_LIBRARY_PATH` wants them. Only libraries that the machine lacks are
-    /// ever fetched, so none of the machine's own is replaced by one of another version.
+    /// The folders of fetched shared libraries, as `LD_LIBRARY_PATH` wants them. Only libraries that the
+    /// machine lacks are ever fetched, so none of the machine's own is replaced by one of another version.
     pub(crate) fn library_path(&self) -> OsString {
         let mut folders = Vec::new();
         for lib in [self.root.join("usr/lib"), self.root.join("lib")] {

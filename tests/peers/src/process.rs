@@ -12,7 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::wait::eventually;
 
-/// How long a program may take until it listens. Far above what is usual (0.1 to 2 s), for machines busy with compiling.
+/// How long a program may take until it listens. Far above what is usual (0.1 to 2 s), for machines busy with
+/// compiling.
 const START: Duration = Duration::from_secs(30);
 
 /// How much of a program's output a failure shows, in bytes.
@@ -77,8 +78,8 @@ impl Process {
             .unwrap_or_default()
     }
 
-    /// The address on which it listens, once it does. Programs are started on port 0 and the kernel is asked which port it
-    /// gave: a port that is found free beforehand may be taken by the time it is used.
+    /// The address on which it listens, once it does. Programs are started on port 0 and the kernel is asked
+    /// which port it gave: a port that is found free beforehand may be taken by the time it is used.
     ///
     /// # Panics
     /// When it ends first, or listens nowhere within 30 s; with the end of its output.
@@ -139,7 +140,8 @@ impl Process {
         self.kill();
     }
 
-    /// Sends SIGKILL and waits until the process has ended: the sudden death that nothing accepted may be lost by.
+    /// Sends SIGKILL and waits until the process has ended: the sudden death that nothing accepted may be
+    /// lost by.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -191,9 +193,10 @@ pub(crate) fn output_of(mut command: Command) -> String {
     }
 }
 
-/// The same command, killed by the kernel when the thread that starts it ends, for when a test is itself killed and drops
-/// nothing. `setpriv` (util-linux) does it and becomes the program, so that the process id is the program's; without it
-/// the command stays as it is. `CommandExt::pre_exec` could do it too, but is unsafe.
+/// The same command, killed by the kernel when the thread that starts it ends, for when a test is itself
+/// killed and drops nothing. `setpriv` (util-linux) does it and becomes the program, so that the process id
+/// is the program's; without it the command stays as it is. `CommandExt::pre_exec` could do it too, but is
+/// unsafe.
 fn dying_with_us(command: Command) -> Command {
     if !Path::new("/usr/bin/setpriv").is_file() {
         return command;
@@ -212,8 +215,8 @@ fn dying_with_us(command: Command) -> Command {
     wrapped
 }
 
-/// Starts a command from a thread that lasts as long as we do: the thread of one test may end while another test still uses
-/// the process.
+/// Starts a command from a thread that lasts as long as we do: the thread of one test may end while another
+/// test still uses the process.
 fn spawn(command: Command) -> io::Result<Child> {
     type Order = (Command, mpsc::Sender<io::Result<Child>>);
     static STARTER: LazyLock<mpsc::Sender<Order>> = LazyLock::new(|| {
@@ -230,8 +233,8 @@ fn spawn(command: Command) -> io::Result<Child> {
     started.recv().map_err(io::Error::other)?
 }
 
-/// The first TCP port on 127.0.0.1 on which process `pid` listens: the sockets among its descriptors, looked up in the
-/// kernel's table of sockets (proc_pid_net(5): state 0A is listening).
+/// The first TCP port on 127.0.0.1 on which process `pid` listens: the sockets among its descriptors, looked
+/// up in the kernel's table of sockets (proc_pid_net(5): state 0A is listening).
 fn listening_port(pid: u32) -> Option<u16> {
     let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
     let sockets: Vec<String> = descriptors
@@ -244,7 +247,8 @@ fn listening_port(pid: u32) -> Option<u16> {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
         let (address, port) = local.split_once(':')?;
-        // 127.0.0.1 as the kernel prints it: the four bytes in memory order, read as a number of this machine.
+        // 127.0.0.1 as the kernel prints it: the four bytes in memory order, read as a number of this
+        // machine.
         let loopback = u32::from_ne_bytes(Ipv4Addr::LOCALHOST.octets());
         let listens = *state == "0A" && u32::from_str_radix(address, 16).ok()? == loopback;
         let ours = sockets.iter().any(|socket| socket == inode);

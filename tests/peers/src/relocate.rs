@@ -10,12 +10,14 @@ use crate::peers::Peer;
 /// Where Debian's Alertmanager has its templates and pages: in the program, with no flag to change it.
 const INSTALLED: &[u8] = b"/usr/share/prometheus/alertmanager";
 
-/// The same folder, relative to the working directory. As long as the other, as a string in a program must be.
+/// The same folder, relative to the working directory. As long as the other, as a string in a program must
+/// be.
 const RELATIVE: &[u8] = b"usr//share/prometheus/alertmanager";
 
 /// Makes an unpacked peer find its files when it runs in the peers' folder. Only Alertmanager needs it.
 ///
-/// Rejected: a link in `/usr/share`, which changes the machine and needs root; a mount namespace, which many containers forbid.
+/// Rejected: a link in `/usr/share`, which changes the machine and needs root; a mount namespace, which many
+/// containers forbid.
 pub(crate) fn relocate(peer: Peer, program: &Path) -> Result<()> {
     if peer != Peer::Alertmanager {
         return Ok(());

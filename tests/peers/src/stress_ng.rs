@@ -10,10 +10,11 @@ use crate::process::Process;
 /// How long stress-ng may take beyond its time to end its workers.
 const GRACE: Duration = Duration::from_secs(15);
 
-/// A running stress-ng. It ends by itself after its time, at the latest when dropped, and its workers with it.
+/// A running stress-ng. It ends by itself after its time, at the latest when dropped, and its workers with
+/// it.
 ///
-/// Load is felt by every other test of the machine: keep tests that need a quiet machine out of the same test file
-/// (cargo runs files one after another, the tests of one file side by side).
+/// Load is felt by every other test of the machine: keep tests that need a quiet machine out of the same test
+/// file (cargo runs files one after another, the tests of one file side by side).
 ///
 /// ```no_run
 /// use std::time::Duration;

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// How often [`eventually`] looks. Short against what peers take to start (0.1 to 2 s), long against the cost of a look.
+/// How often [`eventually`] looks. Short against what peers take to start (0.1 to 2 s), long against the cost
+/// of a look.
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// Calls `look` until it gives a value, and returns it.

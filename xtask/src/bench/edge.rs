@@ -1,7 +1,8 @@
 //! `cargo xtask bench edge`: what `larnax-edge` costs, beside the scrapers that a user would pick instead.
 //!
-//! Phase by phase (one per interval, then the host) all subjects run at the same time, each against a node_exporter of its own,
-//! so that the exporter's cost can be told apart and a noisy neighbour is felt by all alike.
+//! Phase by phase (one per interval, then the host) all subjects run at the same time, each against a
+//! node_exporter of its own, so that the exporter's cost can be told apart and a noisy neighbour is felt by
+//! all alike.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -25,8 +26,8 @@ const HOST_INTERVAL: &str = "100ms";
 pub(crate) struct Options {
     /// How long is measured.
     window: Duration,
-    /// How long everything runs before: start-up and the first scrapes, which build the schema, are not what an agent costs
-    /// day by day.
+    /// How long everything runs before: start-up and the first scrapes, which build the schema, are not what
+    /// an agent costs day by day.
     settle: Duration,
     /// Scrape intervals, such as `5s`.
     intervals: Vec<String>,

@@ -48,9 +48,10 @@ impl Meter {
     }
 }
 
-/// The CPU time of all threads of a process, those that have ended included, by its CPU-time clock, in nanoseconds.
-/// `/proc/PID/stat` counts in ticks of 10 ms, which is a tenth of a percent of a window of two minutes for Prometheus, but all of
-/// it for a program that uses 0.1 ms per second; `/proc/PID/task/*/schedstat` forgets threads that have ended.
+/// The CPU time of all threads of a process, those that have ended included, by its CPU-time clock, in
+/// nanoseconds. `/proc/PID/stat` counts in ticks of 10 ms, which is a tenth of a percent of a window of two
+/// minutes for Prometheus, but all of it for a program that uses 0.1 ms per second;
+/// `/proc/PID/task/*/schedstat` forgets threads that have ended.
 fn cpu_time(pid: u32) -> Result<Duration> {
     let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(i32::try_from(pid)?));
     let time = clock.and_then(ClockId::now).with_context(|| format!("the CPU time of process {pid}"))?;

@@ -31,7 +31,8 @@ pub(crate) fn table(result: &Value) -> String {
         result["window_seconds"],
         result["settle_seconds"],
     );
-    text.push_str("| program | source | interval | CPU ms/s | resident MiB | proportional MiB | sent bytes/s | exporter CPU ms/s |\n");
+    text.push_str("| program | source | interval | CPU ms/s | resident MiB | proportional MiB ");
+    text.push_str("| sent bytes/s | exporter CPU ms/s |\n");
     text.push_str("|---|---|---|---|---|---|---|---|\n");
     for row in result["rows"].as_array().into_iter().flatten() {
         let source = match (&row["series"], &row["metrics"]) {

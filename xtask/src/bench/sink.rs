@@ -1,4 +1,5 @@
-//! An HTTP server that accepts everything and counts the bytes that reach it: what a program sends while all is normal.
+//! An HTTP server that accepts everything and counts the bytes that reach it: what a program sends while all
+//! is normal.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

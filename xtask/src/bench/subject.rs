@@ -85,8 +85,8 @@ impl Subject {
         }
     }
 
-    /// How many metrics it judges and how many samples it has judged, by its own count; `None` for what doesn't judge. A figure
-    /// of a program that has quietly stopped working would be a fine one.
+    /// How many metrics it judges and how many samples it has judged, by its own count; `None` for what
+    /// doesn't judge. A figure of a program that has quietly stopped working would be a fine one.
     pub(crate) fn judged(&self) -> Result<Option<(u64, u64)>> {
         let Subject::Edge { agent, .. } = self else { return Ok(None) };
         let page = agent.get("/metrics").body;

@@ -325,8 +325,7 @@ impl Detector for Birch {
         }
         let context = self.context;
         let values = row.values.iter().copied().map(|x| is_value(x).then_some(x));
-        // Written so that NaN, too, learns nothing.
-        if !(weight > 0.0) {
+        if weight.is_nan() || weight <= 0.0 {
             for ((band, x), judged) in self.bands.iter_mut().zip(values).zip(&self.judged) {
                 if x.is_some() {
                     band.suspect(judged);

@@ -4,8 +4,8 @@ use std::fmt;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
@@ -79,10 +79,19 @@ impl Snapshot {
         add("process_cpu_seconds", "CPU used, user and system", counter, one(status.cpu_seconds));
         let resident = one(process::resident_bytes() as f64);
         add("process_resident_memory_bytes", "Resident memory", gauge, resident);
-        add("process_start_time_seconds", "Start, as seconds since the epoch", gauge, one(agent.started.seconds()));
+        add(
+            "process_start_time_seconds",
+            "Start, as seconds since the epoch",
+            gauge,
+            one(agent.started.seconds()),
+        );
 
         let each = |value: &dyn Fn(&Watched) -> f64| -> Vec<(Labels, f64)> {
-            agent.components.iter().map(|c| (vec![("component", c.component().id.to_string())], value(c))).collect()
+            agent
+                .components
+                .iter()
+                .map(|c| (vec![("component", c.component().id.to_string())], value(c)))
+                .collect()
         };
         let score = each(&|c| c.watch.verdict().score.get());
         add("anomaly_score", "How far from normal: at most 1 is normal", gauge, score);
@@ -99,7 +108,12 @@ impl Snapshot {
             (counters.duplicate_time + counters.backwards + counters.no_metrics) as f64
         });
         add("larnax_pipeline_dropped_rows", "Samples not later than the one before", counter, dropped);
-        add("larnax_anomalies_opened", "Anomalies opened since the start", counter, one(agent.journal.opened as f64));
+        add(
+            "larnax_anomalies_opened",
+            "Anomalies opened since the start",
+            counter,
+            one(agent.journal.opened as f64),
+        );
 
         let source = |value: &dyn Fn(&SourceState) -> f64| -> Vec<(Labels, f64)> {
             let mut samples = Vec::new();
@@ -140,11 +154,26 @@ impl Snapshot {
             status.sinks.iter().map(|s| (vec![("sink", s.name.clone())], value(s))).collect()
         };
         add("larnax_sink_pending_events", "Events that wait for a sink", gauge, sink(&|s| s.pending as f64));
-        add("larnax_sink_delivered_events", "Events that a sink took", counter, sink(&|s| s.delivered as f64));
-        add("larnax_sink_refused_events", "Events that a sink will never take", counter, sink(&|s| s.refused as f64));
+        add(
+            "larnax_sink_delivered_events",
+            "Events that a sink took",
+            counter,
+            sink(&|s| s.delivered as f64),
+        );
+        add(
+            "larnax_sink_refused_events",
+            "Events that a sink will never take",
+            counter,
+            sink(&|s| s.refused as f64),
+        );
         add("larnax_sink_sent_bytes", "Bytes sent to a sink", counter, sink(&|s| s.sent_bytes as f64));
         let outbox = &status.outbox;
-        add("larnax_outbox_pending_events", "Events that some sink still has to get", gauge, one(outbox.pending as f64));
+        add(
+            "larnax_outbox_pending_events",
+            "Events that some sink still has to get",
+            gauge,
+            one(outbox.pending as f64),
+        );
         add("larnax_outbox_held_events", "Events in memory only", gauge, one(outbox.held_in_memory as f64));
         let dropped = one(outbox.dropped_events as f64);
         add("larnax_outbox_dropped_events", "Events given up because the outbox was full", counter, dropped);

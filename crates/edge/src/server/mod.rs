@@ -113,7 +113,9 @@ async fn handle(
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(
         header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"),
+        HeaderValue::from_static(
+            "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:",
+        ),
     );
     response
 }
@@ -127,10 +129,13 @@ async fn read_body(body: Incoming) -> Result<Bytes, Response<Full<Bytes>>> {
     };
     match read {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(routes::error(StatusCode::PAYLOAD_TOO_LARGE, format!("expected at most {MAX_BODY_BYTES} bytes")))
+        Err(error) if error.is::<LengthLimitError>() => Err(routes::error(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("expected at most {MAX_BODY_BYTES} bytes"),
+        )),
+        Err(error) => {
+            Err(routes::error(StatusCode::BAD_REQUEST, format!("the body could not be read: {error}")))
         }
-        Err(error) => Err(routes::error(StatusCode::BAD_REQUEST, format!("the body could not be read: {error}"))),
     }
 }
 
@@ -168,7 +173,10 @@ fn guard(request: &Request<Incoming>, options: &ServerOptions) -> Result<(), Res
     }
     // What is no address of a page, such as `null`, is nobody's own. No foreign page knows a token.
     let origin = text(header::ORIGIN);
-    if options.token.is_none() && headers.contains_key(header::ORIGIN) && origin.split_once("://").map(|(_, host)| host) != Some(text(header::HOST)) {
+    if options.token.is_none()
+        && headers.contains_key(header::ORIGIN)
+        && origin.split_once("://").map(|(_, host)| host) != Some(text(header::HOST))
+    {
         return Err(routes::error(StatusCode::FORBIDDEN, format!("a page of `{origin}` may not send this")));
     }
     let json = text(header::CONTENT_TYPE).starts_with("application/json");
@@ -205,7 +213,9 @@ mod tests {
         for host in ["localhost", "LOCALHOST:7676", "127.0.0.1", "127.3.0.1:7676", "[::1]:7676", "[::1]"] {
             assert!(is_loopback_host(host), "{host}");
         }
-        for host in ["", "example.org", "127.0.0.1.example.org", "10.0.0.1:7676", "[::2]", "localhost.example.org"] {
+        for host in
+            ["", "example.org", "127.0.0.1.example.org", "10.0.0.1:7676", "[::2]", "localhost.example.org"]
+        {
             assert!(!is_loopback_host(host), "{host}");
         }
     }

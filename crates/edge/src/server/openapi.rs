@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use larnax_detect::Explanation;
-use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathsBuilder};
+use utoipa::openapi::path::{
+    HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathsBuilder,
+};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
@@ -38,9 +40,11 @@ pub fn document() -> serde_json::Result<String> {
             .description(Some("Only where the config has `api.bearer_token_file` or `api.bearer_token`."))
             .build(),
     );
-    let info = InfoBuilder::new().title("Larnax agent").version(env!("CARGO_PKG_VERSION")).description(Some(ABOUT));
+    let info =
+        InfoBuilder::new().title("Larnax agent").version(env!("CARGO_PKG_VERSION")).description(Some(ABOUT));
     let components = ComponentsBuilder::new().schemas_from_iter(schemas.0).security_scheme("token", token);
-    let document = OpenApiBuilder::new().info(info.build()).paths(paths.build()).components(Some(components.build()));
+    let document =
+        OpenApiBuilder::new().info(info.build()).paths(paths.build()).components(Some(components.build()));
     document.build().to_pretty_json().map(|text| text + "\n")
 }
 
@@ -55,15 +59,19 @@ fn routes(schemas: &mut Schemas) -> Vec<Route> {
     let refusal = schemas.of::<ErrorReport>();
     let failed = |description: &str| json(description, refusal.clone());
     // Every route but the two of health may be refused by the guard.
-    let guarded = |summary: &str, answer: Response| {
+    let answered = |code: &str, summary: &str, answer: Response| {
         OperationBuilder::new()
             .summary(Some(summary))
-            .response("200", answer)
+            .response(code, answer)
             .response("401", failed("The token is missing or wrong"))
-            .response("403", failed("On loopback without a token: the `Host` is not a loopback one"))
+            .response(
+                "403",
+                failed("Without a token: the `Host` is not a loopback one, or another page sends this"),
+            )
             .security(SecurityRequirement::default())
             .security(SecurityRequirement::new::<_, [&str; 0], &str>("token", []))
     };
+    let guarded = |summary: &str, answer: Response| answered("200", summary, answer);
     let of_component = |summary: &str, answer: Response| {
         guarded(summary, answer)
             .parameter(query("component", Required::True, "A component's `id`", Type::String))
@@ -76,7 +84,8 @@ fn routes(schemas: &mut Schemas) -> Vec<Route> {
 
     let status = json("The agent", schemas.of::<StatusReport>());
     let components = json("All components", schemas.list::<ComponentReport>());
-    let metrics = json("All metrics of the component, in the order of its schema", schemas.list::<MetricReport>());
+    let metrics =
+        json("All metrics of the component, in the order of its schema", schemas.list::<MetricReport>());
     let history = json("Score, and value and band of each metric named", schemas.of::<HistoryReport>());
     let explanation = json("What the next alert depends on", schemas.of::<Explanation>());
     let anomalies = json("Newest first", schemas.list::<AnomalyReport>());
@@ -85,49 +94,63 @@ fn routes(schemas: &mut Schemas) -> Vec<Route> {
     vec![
         get("/api/v1/status", guarded("The agent and how it is doing", status)),
         get("/api/v1/components", guarded("What is watched", components)),
-        get("/api/v1/metrics", of_component("The metrics of a component, and what is expected of them", metrics)),
+        get(
+            "/api/v1/metrics",
+            of_component("The metrics of a component, and what is expected of them", metrics),
+        ),
         get(
             "/api/v1/history",
-            of_component("The last hour of a component, where the agent keeps it (`larnax up` does)", history)
-                .parameter(query("metric", Required::False, "A metric; may be given more than once", Type::Array)),
+            of_component(
+                "The last hour of a component, where the agent keeps it (`larnax up` does)",
+                history,
+            )
+            .parameter(query(
+                "metric",
+                Required::False,
+                "A metric; may be given more than once",
+                Type::Array,
+            )),
         ),
         get("/api/v1/explain", of_component("Why a component did or didn't alert", explanation)),
         get(
             "/api/v1/anomalies",
             guarded("Recent anomalies with their evidence", anomalies)
-                .parameter(query("state", Required::False, "`open`: only those that have not ended", Type::String))
+                .parameter(query(
+                    "state",
+                    Required::False,
+                    "`open`: only those that have not ended",
+                    Type::String,
+                ))
                 .response("400", failed("`state` is something else than `open`")),
         ),
         post(
             "/api/v1/normal",
-            guarded("Says that an open anomaly is normal: it ends, and what is there now is learnt", declared)
-                .request_body(Some(
-                    RequestBodyBuilder::new()
-                        .content("application/json", declaration)
-                        .required(Some(Required::True))
-                        .build(),
-                ))
-                .response("400", failed("The body is something else"))
-                .response("404", failed("No such anomaly is open"))
-                .response("413", failed("The body is longer than 64 KiB"))
-                .response("415", failed("The body is not said to be `application/json`")),
+            guarded(
+                "Says that an open anomaly is normal: it ends, and what is there now is learnt",
+                declared,
+            )
+            .request_body(Some(
+                RequestBodyBuilder::new()
+                    .content("application/json", declaration)
+                    .required(Some(Required::True))
+                    .build(),
+            ))
+            .response("400", failed("The body is something else"))
+            .response("404", failed("No such anomaly is open"))
+            .response("413", failed("The body is longer than 64 KiB"))
+            .response("415", failed("The body is not said to be `application/json`")),
         ),
         get("/api/v1/openapi.json", guarded("This document", json("OpenAPI", object()))),
         get("/metrics", guarded("The agent's own metrics", text("OpenMetrics, or the text format"))),
         get("/-/healthy", health("Whether the agent runs; needs no token")),
         get(
             "/-/ready",
-            health("Whether every component was heard or tried; needs no token").response("503", text("Not yet")),
+            health("Whether every component was heard or tried; needs no token")
+                .response("503", text("Not yet")),
         ),
         post(
             "/-/reload",
-            guarded("Reads the config again", text("Never")).responses(
-                utoipa::openapi::ResponsesBuilder::new()
-                    .response("202", text("It will be read; `notices` of the status say how that went"))
-                    .response("401", failed("The token is missing or wrong"))
-                    .response("403", failed("The request comes from a page of another origin, or names a foreign host"))
-                    .build(),
-            ),
+            answered("202", "Reads the config again", text("`notices` of the status say how that went")),
         ),
     ]
 }

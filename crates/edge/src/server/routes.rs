@@ -23,7 +23,12 @@ const OPENAPI: &str = include_str!("../../openapi.json");
 type Answer = Response<Full<Bytes>>;
 
 /// Answers a request that was let in.
-pub(super) fn answer(head: &Parts, body: &[u8], options: &ServerOptions, agent: &Rc<RefCell<Agent>>) -> Answer {
+pub(super) fn answer(
+    head: &Parts,
+    body: &[u8],
+    options: &ServerOptions,
+    agent: &Rc<RefCell<Agent>>,
+) -> Answer {
     let path = head.uri.path();
     let query = Query(head.uri.query().unwrap_or_default());
     match (&head.method, path) {
@@ -56,12 +61,16 @@ fn get(path: &str, head: &Parts, query: &Query<'_>, options: &ServerOptions, age
         "/api/v1/anomalies" => match query.first("state").as_deref() {
             None => json(&report::anomalies(agent, false)),
             Some("open") => json(&report::anomalies(agent, true)),
-            Some(other) => error(StatusCode::BAD_REQUEST, format!("?state={other}: expected `open`, or nothing for all")),
+            Some(other) => {
+                error(StatusCode::BAD_REQUEST, format!("?state={other}: expected `open`, or nothing for all"))
+            }
         },
         "/-/reload" | "/api/v1/normal" => not_allowed(&head.method, path, "POST"),
         _ => match options.pages.and_then(|pages| pages(path)) {
             Some(page) => text(StatusCode::OK, page.content_type, page.bytes),
-            None => error(StatusCode::NOT_FOUND, format!("there is nothing at {path}; see /api/v1/openapi.json")),
+            None => {
+                error(StatusCode::NOT_FOUND, format!("there is nothing at {path}; see /api/v1/openapi.json"))
+            }
         },
     }
 }
@@ -84,13 +93,16 @@ fn with_component<T: Serialize>(query: &Query<'_>, answer: impl FnOnce(&Componen
 /// `POST /api/v1/normal` with `{"anomaly": "ID"}`: a person says that this is normal.
 fn declare_normal(body: &[u8], agent: &mut Agent) -> Answer {
     match serde_json::from_slice::<Declaration>(body) {
-        Err(problem) => error(StatusCode::BAD_REQUEST, format!("expected {{\"anomaly\": \"ID\"}}: {problem}")),
+        Err(problem) => {
+            error(StatusCode::BAD_REQUEST, format!("expected {{\"anomaly\": \"ID\"}}: {problem}"))
+        }
         Ok(Declaration { anomaly }) if agent.declare_normal(anomaly) => {
             json(&DeclarationReport { anomaly, normal: true })
         }
-        Ok(Declaration { anomaly }) => {
-            error(StatusCode::NOT_FOUND, format!("anomaly {anomaly} is not open; see /api/v1/anomalies?state=open"))
-        }
+        Ok(Declaration { anomaly }) => error(
+            StatusCode::NOT_FOUND,
+            format!("anomaly {anomaly} is not open; see /api/v1/anomalies?state=open"),
+        ),
     }
 }
 
@@ -109,7 +121,9 @@ fn not_allowed(method: &Method, path: &str, allowed: &'static str) -> Answer {
 fn json(value: &impl Serialize) -> Answer {
     match serde_json::to_vec(value) {
         Ok(body) => text(StatusCode::OK, "application/json", body),
-        Err(problem) => error(StatusCode::INTERNAL_SERVER_ERROR, format!("the answer can't be written: {problem}")),
+        Err(problem) => {
+            error(StatusCode::INTERNAL_SERVER_ERROR, format!("the answer can't be written: {problem}"))
+        }
     }
 }
 
@@ -126,7 +140,10 @@ struct Query<'a>(&'a str);
 
 impl Query<'_> {
     fn all(&self, key: &str) -> Vec<String> {
-        form_urlencoded::parse(self.0.as_bytes()).filter(|(k, _)| k == key).map(|(_, v)| v.into_owned()).collect()
+        form_urlencoded::parse(self.0.as_bytes())
+            .filter(|(k, _)| k == key)
+            .map(|(_, v)| v.into_owned())
+            .collect()
     }
 
     fn first(&self, key: &str) -> Option<String> {
