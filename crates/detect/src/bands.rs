@@ -38,6 +38,9 @@ const LIGHT_TAIL: f64 = 1.25;
 const TAIL_SEEN: f64 = 500.0;
 /// Share of the smallest deviation of a series that is the smallest deviation of its shift.
 const SHIFT_FLOOR: f64 = 0.5;
+/// The smallest deviation of a shift, in deviations of the series: on a ramp that is followed well the shift is next to
+/// nothing, and an error next to nothing must not be much.
+const MIN_SHIFT: f64 = 0.15;
 /// One sample moves the shift by at most this many limits.
 const SHIFT_CLIP: f64 = 3.0;
 /// A deviation is at least this share of the level, for series that stand and that wander: smaller changes are real but
@@ -130,6 +133,8 @@ pub struct RowContext {
     pub local_memory: f64,
     /// Gain of the local forecast.
     pub local_gain: f64,
+    /// The same after a time in which nothing was learnt.
+    pub late_gain: f64,
     /// Gain of the shift.
     pub shift_gain: f64,
     /// Fading of records.
@@ -241,7 +246,7 @@ impl Band {
         } else {
             (forecast, from_local, local_scale, local_floor, local_width)
         };
-        let shift_scale = self.shift_square.sqrt().max(SHIFT_FLOOR * ratio(floor, scale));
+        let shift_scale = self.shift_square.sqrt().max(SHIFT_FLOOR * ratio(floor, scale)).max(MIN_SHIFT);
         let shift_width =
             (row.k0 * shift_scale).max(caution.margin(self.shift_record, shift_scale) * self.shift_record);
         let bound = SHIFT_CLIP * shift_width;
@@ -293,7 +298,8 @@ impl Band {
         self.shift_square += gain * (self.shift * self.shift - self.shift_square);
         // The nearer to the edge of its band, the less it is followed: a step must not be learnt while it is being noticed.
         let trust = (1.0 - judged.deviation * judged.deviation).max(0.0);
-        let local_gain = row.local_gain * if ready { trust } else { 1.0 };
+        let local_gain = if self.wanders() { row.late_gain } else { row.local_gain };
+        let local_gain = local_gain * if ready { trust } else { 1.0 };
         self.local += weight * local_gain.max(1.0 / self.seen.max(1.0)) * (x - self.local);
         if self.shown() {
             let gain = if ready { row.local_gain } else { 1.0 };

@@ -14,7 +14,8 @@ use super::*;
 use crate::report;
 
 const ONE: &str = "scrape_configs: [{job_name: shop, static_configs: [{targets: ['127.0.0.1:1']}]}]";
-const TWO: &str = "scrape_configs: [{job_name: shop, static_configs: [{targets: ['127.0.0.1:1', '127.0.0.1:2']}]}]";
+const TWO: &str =
+    "scrape_configs: [{job_name: shop, static_configs: [{targets: ['127.0.0.1:1', '127.0.0.1:2']}]}]";
 
 /// An agent with three gauges per component.
 struct Bench {
@@ -71,7 +72,8 @@ impl Bench {
         let row = batch.push_row(self.clock.now());
         for (value, level) in row.iter_mut().zip([2.0, 30.0 + extra, 5.0]) {
             // Knuth's MMIX generator: the test must see the same numbers everywhere.
-            self.noise = self.noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            self.noise =
+                self.noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             *value = level * (1.0 + 0.02 * ((self.noise >> 40) as f64 / (1u64 << 24) as f64 - 0.5));
         }
         batch
