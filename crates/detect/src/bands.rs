@@ -20,7 +20,7 @@
 //! error. Faults slower than minutes in a wandering series are followed. What is a spike in a bursty series has to exceed
 //! the bursts by half.
 //!
-//! **Cost.** 17 numbers and about 20 ns a series and sample.
+//! **Cost.** 17 numbers and about 30 ns a series and sample.
 
 use crate::normalise::{Moments, Record, gain};
 

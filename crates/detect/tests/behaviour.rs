@@ -128,7 +128,7 @@ fn single_spikes_are_flagged_and_alert_nobody() {
     let mut fed = Fed::new(&numbered(10));
     fed.run(0.0, DAY, 5.0, |t, values| {
         values.fill_with(|| 100.0 + noise.normal());
-        if t > 3_600.0 && (t / 5.0) as u64 % 181 == 0 {
+        if t > 3_600.0 && ((t / 5.0) as u64).is_multiple_of(181) {
             values[(t / 5.0) as usize % 10] += 30.0 + t / 100.0;
         }
     });
@@ -172,10 +172,10 @@ fn a_minute_of_stress_is_one_anomaly_seen_within_fifteen_seconds_at_any_period()
         assert!((600.0..=615.0).contains(opened), "{period}: {story}");
         assert_eq!(change.anomaly.onset, support::at(600.0), "{period}: {story}");
         assert!(change.anomaly.metrics[..2].iter().all(|m| m.metric.as_str().starts_with("cpu/")), "{story}");
-        // The load average takes minutes to fall: that may continue the anomaly, without a second alert.
+        // The load average takes minutes to fall: that may hold the anomaly open or continue it, without a second alert.
         let (closed, first) = fed.changes.iter().find(|(_, c)| c.transition == Transition::Closed).unwrap();
         assert_eq!(first.anomaly.close_reason, Some(CloseReason::Recovered), "{period}: {story}");
-        assert!((670.0..=760.0).contains(closed), "{period}: {story}");
+        assert!((670.0..=960.0).contains(closed), "{period}: {story}");
         assert_eq!(fed.watch.open_anomalies().count(), 0, "{period}: {story}");
     }
 }

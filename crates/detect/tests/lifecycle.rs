@@ -197,7 +197,7 @@ proptest! {
             match event {
                 0 => fed.watch.silent(at(t), &mut budget, &mut changes),
                 1 => fed.watch.gap(at(t - step), at(t)),
-                2 => fed.watch.resize(&numbered(if t as u64 % 2 == 0 { 3 } else { 2 })),
+                2 => fed.watch.resize(&numbered(if (t as u64).is_multiple_of(2) { 3 } else { 2 })),
                 3 => {
                     let saved = fed.watch.save();
                     fed.watch.restore(&saved).unwrap();

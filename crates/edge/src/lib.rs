@@ -106,7 +106,6 @@ impl Edge {
         let hostname = process::hostname();
         let plan = Plan::of(&config, &hostname).map_err(EdgeError::Plan)?;
         let token = config.api.token().map(|token| token.read()).transpose().map_err(EdgeError::Token)?;
-        let token = token.map(|secret| secret.expose().to_owned());
         let wanted = config.listen.0;
         let refused = |reason| EdgeError::Listen { address: wanted, reason };
         let listener = TcpListener::bind(wanted).await.map_err(refused)?;
@@ -249,4 +248,18 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
     ];
     let sentence = |name| format!("`{name}` has changed in the config: that takes effect at the next start");
     changed.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| sentence(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alerts_link_to_where_a_person_can_go() {
+        let loopback = "127.0.0.1:7676".parse().unwrap();
+        assert_eq!(page_url(loopback, "edge-1", true), "http://127.0.0.1:7676/");
+        assert_eq!(page_url(loopback, "edge-1", false), "http://127.0.0.1:7676/api/v1/anomalies");
+        assert_eq!(page_url("0.0.0.0:80".parse().unwrap(), "edge-1", true), "http://edge-1:80/");
+        assert_eq!(page_url("[::]:80".parse().unwrap(), "edge-1", true), "http://edge-1:80/");
+    }
 }

@@ -256,3 +256,68 @@ fn settings(config: &Config, interval: Duration) -> Settings {
 fn ring(config: &Config) -> RingOptions {
     RingOptions { max_bytes: config.evidence.max_bytes.0, ..RingOptions::default() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(yaml: &str) -> Plan {
+        let (config, _) = Config::from_yaml(yaml, "test").unwrap();
+        Plan::of(&config, "edge-1").unwrap()
+    }
+
+    fn ids(plan: &Plan) -> Vec<&str> {
+        plan.components.iter().map(|planned| planned.component.id.as_str()).collect()
+    }
+
+    #[test]
+    fn the_host_and_each_target_are_components_with_the_group_of_their_job() {
+        let plan = plan(
+            "host: true\nscrape_configs: [{job_name: shop, scrape_interval: 2s, static_configs: \
+             [{targets: ['10.0.0.7:1', '10.0.0.8:1'], labels: {site: ghent}}]}]",
+        );
+        assert_eq!(ids(&plan), ["node/local/edge-1", "service/shop/10.0.0.7:1", "service/shop/10.0.0.8:1"]);
+        let groups: Vec<&str> =
+            plan.components.iter().map(|planned| planned.component.group.as_str()).collect();
+        assert_eq!(groups, ["host", "shop", "shop"]);
+        let target = &plan.components[1];
+        assert_eq!(
+            (target.interval, target.settings.interval),
+            (Duration::from_secs(2), Some(target.interval))
+        );
+        let labels: Vec<(&str, &str)> =
+            target.component.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(labels, [("instance", "10.0.0.7:1"), ("job", "shop"), ("site", "ghent")]);
+        assert!(plan.notices.is_empty());
+    }
+
+    #[test]
+    fn one_name_is_watched_once_and_what_is_above_the_limit_not_at_all_and_both_are_said() {
+        let plan = plan(
+            "limits: {max_components: 2}\nscrape_configs:\n\
+             - {job_name: shop, static_configs: [{targets: ['a:1', 'b:1', 'c:1']}]}\n\
+             - {job_name: 'shop ', metrics_path: /one, static_configs: [{targets: ['d:1']}]}\n\
+             - {job_name: shop_, metrics_path: /two, static_configs: [{targets: ['d:1']}]}\n",
+        );
+        assert_eq!(ids(&plan), ["service/shop/a:1", "service/shop/b:1"]);
+        let notices = plan.notices.join("\n");
+        assert!(notices.contains("service/shop_/d:1 is named twice"), "{notices}");
+        assert!(
+            notices.contains("4 components are more than limits.max_components (2): the last 2"),
+            "{notices}"
+        );
+    }
+
+    #[test]
+    fn how_a_component_is_judged_is_the_config_s_word() {
+        let plan = plan(
+            "host: true\nmetrics: {exclude: ['a.*']}\n\
+             detect: {detector: birch, warm_up: 1m, open_after: 2s, close_after: 3s, adopt_after: 1h, alert_budget: 3/day}",
+        );
+        let settings = &plan.components[0].settings;
+        let seconds = [settings.warm_up, settings.open_after, settings.close_after, settings.adopt_after];
+        assert_eq!(seconds.map(|d| d.as_secs()), [60, 2, 3, 3600]);
+        assert_eq!((plan.alerts_allowed, plan.alert_period), (3.0, Duration::from_secs(86_400)));
+        assert_eq!(plan.components[0].pipeline.exclude[0].as_str(), "a.*");
+    }
+}

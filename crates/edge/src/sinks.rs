@@ -148,3 +148,24 @@ fn unique(sinks: &[Box<dyn Sink>], name: String) -> String {
     let numbered = (2..).map(|n| format!("{name} #{n}"));
     std::iter::once(name.clone()).chain(numbered).find(|n| !taken.contains(n.as_str())).unwrap_or(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use larnax_core::SystemClock;
+
+    #[test]
+    fn sinks_on_one_host_and_port_have_names_of_their_own() {
+        let text =
+            "alerts: {jsonl: '-', webhooks: ['http://a:1/x', 'http://a:1/y'], alertmanagers: ['http://a:1']}";
+        let (config, _) = Config::from_yaml(text, "test").unwrap();
+        let identity = Identity {
+            hostname: "edge-1".to_owned(),
+            source: "/larnax/edge/edge-1".to_owned(),
+            page: String::new(),
+        };
+        let clock: Rc<dyn Clock> = Rc::new(SystemClock);
+        let sinks = Sinks::of(&config, &identity, &clock).unwrap();
+        assert_eq!(sinks.names(), ["alertmanager a:1", "webhook a:1", "webhook a:1 #2", "json lines"]);
+    }
+}

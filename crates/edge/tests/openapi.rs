@@ -22,10 +22,7 @@ fn every_field_is_explained_and_every_reference_leads_somewhere() {
     }
     for (name, schema) in schemas {
         for (field, property) in schema["properties"].as_object().into_iter().flatten() {
-            assert!(
-                property.get("description").is_some() || property.get("$ref").is_some(),
-                "{name}.{field}"
-            );
+            assert!(property.to_string().contains("\"description\""), "{name}.{field}: {property}");
         }
     }
     let mut references = Vec::new();

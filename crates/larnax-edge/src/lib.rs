@@ -146,7 +146,13 @@ fn start_log() -> anyhow::Result<()> {
             .map_err(|_| anyhow::anyhow!("LARNAX_LOG={text}: expected error, warn, info, debug or trace"))?,
         _ => tracing::Level::INFO,
     };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        // It would panic, and end the agent, where whoever reads the log is gone.
+        .log_internal_errors(false)
+        .init();
     Ok(())
 }
 

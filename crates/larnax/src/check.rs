@@ -40,8 +40,9 @@ fn summary(config: &Config) -> String {
     text += "It tells:\n";
     let sinks = config.alerts.alertmanagers.iter().map(|to| ("Alertmanager", to));
     let sinks = sinks.chain(config.alerts.webhooks.iter().map(|to| ("webhook", to)));
-    let mut told: String =
-        sinks.filter_map(|(kind, to)| to.url.as_ref().map(|url| format!("  {kind} at {}\n", url.authority()))).collect();
+    let mut told: String = sinks
+        .filter_map(|(kind, to)| to.url.as_ref().map(|url| format!("  {kind} at {}\n", url.authority())))
+        .collect();
     if let Some(path) = &config.alerts.jsonl {
         told += &format!("  {}\n", path.display());
     }

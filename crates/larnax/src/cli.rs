@@ -38,18 +38,24 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Watch this machine (the default), with a page
+    #[command(after_help = UP_HELP)]
     Up(UpArgs),
     /// The same agent without the page, and without this machine unless `--host` is given
+    #[command(after_help = EDGE_HELP)]
     Edge(AgentArgs),
     /// Judge each row of CSV files by the rows before it
     Detect(DetectArgs),
     /// What a running agent watches, and what is wrong
+    #[command(after_help = STATUS_HELP)]
     Status(AskArgs),
     /// Why a component did or didn't alert
     Explain(ExplainArgs),
     /// Check a config file and print what it means
     Check(CheckArgs),
     /// Print completions for a shell
+    #[command(
+        after_help = "Example:\n  larnax completions bash > ~/.local/share/bash-completion/completions/larnax"
+    )]
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
@@ -89,6 +95,7 @@ pub(crate) struct AskArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = EXPLAIN_HELP)]
 pub(crate) struct ExplainArgs {
     /// Which component, as `larnax status` names it; may be left out when there is only one
     pub(crate) component: Option<String>,
@@ -97,6 +104,7 @@ pub(crate) struct ExplainArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = check_help())]
 pub(crate) struct CheckArgs {
     /// The config file
     #[arg(default_value = "larnax.yaml")]
@@ -104,6 +112,40 @@ pub(crate) struct CheckArgs {
     /// How the meaning is printed
     #[arg(short, long, value_enum, default_value = "table")]
     pub(crate) output: Output,
+}
+
+const UP_HELP: &str = "\
+Examples:
+  larnax up --discover
+  larnax up --scrape http://127.0.0.1:9100/metrics --alertmanager http://127.0.0.1:9093
+  larnax up --listen :0 --state /tmp/larnax";
+
+const EDGE_HELP: &str = "\
+Examples:
+  larnax edge --scrape http://127.0.0.1:9100/metrics --alertmanager http://127.0.0.1:9093
+  larnax edge --host --interval 1s --state /var/lib/larnax
+  larnax edge --config /etc/larnax/larnax.yaml";
+
+const STATUS_HELP: &str = "\
+Examples:
+  larnax status
+  larnax status -o json --url http://127.0.0.1:7677
+  larnax status --url https://edge-17.example.org --token-file /run/secrets/token";
+
+const EXPLAIN_HELP: &str = "\
+Examples:
+  larnax explain
+  larnax explain node/local/edge-17
+  larnax explain service/shop/10.0.0.7:9100 -o yaml";
+
+/// Examples, and the variables that override the file.
+fn check_help() -> String {
+    let mut text = "Examples:\n  larnax check\n  larnax check /etc/larnax/larnax.yaml -o yaml\n".to_owned();
+    text += "\nThese environment variables override the file:\n";
+    for variable in larnax_spec::env::VARIABLES.iter().filter(|variable| variable.field.is_some()) {
+        text += &format!("  {:<24} {}\n", variable.name, variable.doc);
+    }
+    text
 }
 
 const DETECT_HELP: &str = "\
@@ -140,6 +182,9 @@ pub(crate) struct DetectArgs {
 }
 
 pub(crate) fn completions(shell: clap_complete::Shell) -> anyhow::Result<ExitCode> {
-    clap_complete::generate(shell, &mut Cli::command(), "larnax", &mut std::io::stdout());
+    // Into memory first: the generator panics where it can't write, as in `larnax completions bash | head`.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "larnax", &mut script);
+    crate::output::write(&script)?;
     Ok(ExitCode::SUCCESS)
 }

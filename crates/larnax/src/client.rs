@@ -19,12 +19,15 @@ pub(crate) fn ask<T: DeserializeOwned>(args: &AskArgs, path: &str) -> anyhow::Re
         Some(file) => Auth::bearer(SecretSource::File(file.clone())),
         None => Auth::None,
     };
-    let options = ClientOptions { timeout: TIMEOUT, connect_timeout: TIMEOUT, auth, ..ClientOptions::default() };
+    let options =
+        ClientOptions { timeout: TIMEOUT, connect_timeout: TIMEOUT, auth, ..ClientOptions::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut body = Vec::new();
     let response = runtime
         .block_on(async { Client::new(options)?.send(Request::get(&url), &mut body).await })
-        .with_context(|| format!("no agent answers at {}; start one with `larnax`, or give --url", args.url))?;
+        .with_context(|| {
+            format!("no agent answers at {}; start one with `larnax`, or give --url", args.url)
+        })?;
     if !response.status().is_success() {
         let reason = serde_json::from_slice::<ErrorReport>(&body).map(|report| report.error);
         let reason = reason.unwrap_or_else(|_| "it gave no reason; is that a Larnax agent?".to_owned());

@@ -19,7 +19,9 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command.unwrap_or(Command::Up(cli.up)) {
         Command::Up(args) => up::up(args),
-        Command::Edge(args) => larnax_edge::run(args, larnax_edge::Extras::default()).map(|()| ExitCode::SUCCESS),
+        Command::Edge(args) => {
+            larnax_edge::run(args, larnax_edge::Extras::default()).map(|()| ExitCode::SUCCESS)
+        }
         Command::Detect(args) => detect::detect(&args),
         Command::Status(args) => status::status(&args),
         Command::Explain(args) => explain::explain(&args),

@@ -1,21 +1,31 @@
 //! How answers are printed.
 
+use std::io::{self, Write};
+
 use anyhow::Context;
 use serde::Serialize;
 
 use crate::cli::Output;
 
 /// Prints as JSON or YAML, or as the table that `table` makes.
-pub(crate) fn print<T: Serialize>(output: Output, value: &T, table: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+pub(crate) fn print<T: Serialize>(
+    output: Output,
+    value: &T,
+    table: impl FnOnce(&T) -> String,
+) -> anyhow::Result<()> {
     let text = match output {
         Output::Table => table(value),
         Output::Json => serde_json::to_string_pretty(value)? + "\n",
         Output::Yaml => serde_saphyr::to_string(value).context("the answer can't be written as YAML")?,
     };
-    use std::io::Write;
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        // The reader has seen enough, as in `larnax status | head`.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+    write(text.as_bytes())
+}
+
+/// Writes to standard output. A reader that has seen enough, as in `larnax status | head`, is no error.
+pub(crate) fn write(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("standard output can't be written"),
     }
 }

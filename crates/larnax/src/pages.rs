@@ -6,7 +6,9 @@ use larnax_edge_role::server::Page;
 pub(crate) fn page(path: &str) -> Option<Page> {
     let (content_type, bytes): (&'static str, &'static [u8]) = match path {
         // Alerts link to an anomaly; the page finds it by its path.
-        path if path == "/" || path.starts_with("/anomalies/") => ("text/html; charset=utf-8", include_bytes!("../../../ui/dist/index.html")),
+        path if path == "/" || path.starts_with("/anomalies/") => {
+            ("text/html; charset=utf-8", include_bytes!("../../../ui/dist/index.html"))
+        }
         "/app.js" => ("text/javascript; charset=utf-8", include_bytes!("../../../ui/dist/app.js")),
         "/app.css" => ("text/css; charset=utf-8", include_bytes!("../../../ui/dist/app.css")),
         "/favicon.svg" => ("image/svg+xml", include_bytes!("../../../ui/dist/favicon.svg")),

@@ -85,20 +85,23 @@ fn component_row(c: &ComponentReport, status: &StatusReport) -> Vec<String> {
         Some(left) => format!("{} ({} left)", c.state, duration(left)),
         None => c.state.clone(),
     };
-    let top: Vec<String> = c.top.iter().take(3).map(|t| format!("{}:{:+.1}", t.metric, t.deviation)).collect();
+    let top: Vec<String> =
+        c.top.iter().take(3).map(|t| format!("{}:{:+.1}", t.metric, t.deviation)).collect();
     vec![
         c.id.to_string(),
         state,
         format!("{:.2}", c.score),
         c.metrics.to_string(),
-        c.last_sample.map_or_else(|| "never".to_owned(), |t| format!("{} ago", duration(status.now.since(t)))),
+        c.last_sample
+            .map_or_else(|| "never".to_owned(), |t| format!("{} ago", duration(status.now.since(t)))),
         top.join(" "),
     ]
 }
 
 fn anomaly_row(report: &AnomalyReport) -> Vec<String> {
     let a = &report.anomaly;
-    let top: Vec<String> = a.metrics.iter().take(3).map(|c| format!("{}:{:+.1}", c.metric, c.deviation)).collect();
+    let top: Vec<String> =
+        a.metrics.iter().take(3).map(|c| format!("{}:{:+.1}", c.metric, c.deviation)).collect();
     vec![
         a.id.to_string(),
         a.component.to_string(),

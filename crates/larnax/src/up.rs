@@ -1,5 +1,6 @@
 //! `larnax up`: everything on this machine, with a page.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use larnax_edge::{Extras, Started};
@@ -21,12 +22,18 @@ pub(crate) fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn greet(started: &Started) {
-    eprintln!(
+    let greeting = format!(
         "Larnax watches {} on this machine and says nothing until something is wrong.\n\
          \n  Page    http://{}/\n  Status  larnax status\n  State   {}\n\n\
-         Bands show within a minute and are provisional until it has warmed up. Ctrl-C ends it.\n",
-        if started.components == 1 { "one component".to_owned() } else { format!("{} components", started.components) },
+         Bands show within a minute and are provisional until it has warmed up. Ctrl-C ends it.\n\n",
+        if started.components == 1 {
+            "one component".to_owned()
+        } else {
+            format!("{} components", started.components)
+        },
         started.listen,
         started.state.display(),
     );
+    // Not `eprintln!`: whoever reads this may be gone, as in `larnax 2>&1 | head`, and that must not end the agent.
+    let _ = std::io::stderr().write_all(greeting.as_bytes());
 }

@@ -1,5 +1,5 @@
 //! What the tests of this crate share: schemas, noise, and a watch that is fed.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -21,6 +21,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use larnax_spec::Secret;
 use tokio::net::TcpListener;
 
 use crate::agent::Agent;
@@ -50,7 +51,7 @@ pub(crate) struct ServerOptions {
     /// Where it listens.
     pub listen: SocketAddr,
     /// What a request must bring as `Authorization: Bearer TOKEN`; none lets everybody in who reaches it.
-    pub token: Option<String>,
+    pub token: Option<Secret>,
     /// The page, where the program has one.
     pub pages: Option<Pages>,
 }
@@ -98,15 +99,15 @@ async fn handle(
     options: &ServerOptions,
     agent: &Rc<RefCell<Agent>>,
 ) -> Response<Full<Bytes>> {
-    let mut response = match guard(&request, options) {
-        Ok(()) => {
+    let mut response = match refuse(&request, options) {
+        Some(refusal) => refusal,
+        None => {
             let (head, body) = request.into_parts();
             match read_body(body).await {
                 Ok(body) => routes::answer(&head, &body, options, agent),
                 Err(refusal) => refusal,
             }
         }
-        Err(refusal) => refusal,
     };
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -139,8 +140,8 @@ async fn read_body(body: Incoming) -> Result<Bytes, Response<Full<Bytes>>> {
     }
 }
 
-/// Who may ask: see the head of this file.
-fn guard(request: &Request<Incoming>, options: &ServerOptions) -> Result<(), Response<Full<Bytes>>> {
+/// The refusal of who may not ask, see the head of this file; none lets a request in.
+fn refuse(request: &Request<Incoming>, options: &ServerOptions) -> Option<Response<Full<Bytes>>> {
     let headers = request.headers();
     let text = |name| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let path = request.uri().path();
@@ -151,25 +152,25 @@ fn guard(request: &Request<Incoming>, options: &ServerOptions) -> Result<(), Res
             Some((scheme, given)) if scheme.eq_ignore_ascii_case("bearer") => given.trim(),
             _ => "",
         };
-        if !open && !same(given.as_bytes(), token.as_bytes()) {
+        if !open && (given.is_empty() || !same(given.as_bytes(), token.expose().as_bytes())) {
             let mut refusal = routes::error(
                 StatusCode::UNAUTHORIZED,
                 "expected the header `Authorization: Bearer TOKEN` with this agent's token".to_owned(),
             );
             refusal.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            return Err(refusal);
+            return Some(refusal);
         }
     } else if options.listen.ip().is_loopback() {
         let host = text(header::HOST);
         if !is_loopback_host(host) {
-            return Err(routes::error(
+            return Some(routes::error(
                 StatusCode::FORBIDDEN,
                 format!("the request names the host `{host}`, expected localhost or a loopback address"),
             ));
         }
     }
     if request.method() != Method::POST {
-        return Ok(());
+        return None;
     }
     // What is no address of a page, such as `null`, is nobody's own. No foreign page knows a token.
     let origin = text(header::ORIGIN);
@@ -177,17 +178,17 @@ fn guard(request: &Request<Incoming>, options: &ServerOptions) -> Result<(), Res
         && headers.contains_key(header::ORIGIN)
         && origin.split_once("://").map(|(_, host)| host) != Some(text(header::HOST))
     {
-        return Err(routes::error(StatusCode::FORBIDDEN, format!("a page of `{origin}` may not send this")));
+        return Some(routes::error(StatusCode::FORBIDDEN, format!("a page of `{origin}` may not send this")));
     }
     let json = text(header::CONTENT_TYPE).starts_with("application/json");
     if path.starts_with("/api/") && !json {
         // A page of another origin can't send this type without asking first.
-        return Err(routes::error(
+        return Some(routes::error(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "expected the header `Content-Type: application/json`".to_owned(),
         ));
     }
-    Ok(())
+    None
 }
 
 /// Takes the same time wherever the two differ.

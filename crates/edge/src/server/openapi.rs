@@ -58,7 +58,7 @@ struct Route {
 fn routes(schemas: &mut Schemas) -> Vec<Route> {
     let refusal = schemas.of::<ErrorReport>();
     let failed = |description: &str| json(description, refusal.clone());
-    // Every route but the two of health may be refused by the guard.
+    // Every route but the two of health may be refused.
     let answered = |code: &str, summary: &str, answer: Response| {
         OperationBuilder::new()
             .summary(Some(summary))

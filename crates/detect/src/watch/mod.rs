@@ -3,28 +3,22 @@
 //! The same code runs beside a live source and over a file. A row is scored with what was learnt before it; the tracker
 //! decides whether an anomaly opens, goes on or ends, and with it whether the row may be learnt.
 
+mod anomalies;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use larnax_core::{
-    Anomaly, AnomalyId, AnomalyKind, CloseReason, Component, Contribution, Row, Schema, Score, Status,
-    Timestamp, Transition, Verdict,
+    Anomaly, CloseReason, Component, Row, Schema, Score, Status, Timestamp, Transition, Verdict,
 };
 use serde::{Deserialize, Serialize};
 
+use self::anomalies::{NAMED, close};
 use crate::budget::AlertBudget;
 use crate::detector::{Detector, DetectorKind, Tuning};
 use crate::presence::{self, Presence};
 use crate::tracker::{Step, Times, Tracker};
 
-/// Metrics that an anomaly names.
-const NAMED: usize = 10;
-/// While an anomaly is open, a metric that it does not name holds it open only beyond this deviation.
-const HOLDS_UNNAMED: f64 = 3.0;
-/// An anomaly is reported again when its peak has grown by this factor,
-const WORSE: f64 = 1.5;
-/// and not more often than this, in seconds.
-const UPDATE_EVERY: f64 = 30.0;
 /// Gaps from which the sampling period is found (specification 0.4).
 const GAPS: usize = 20;
 /// Shortest and longest sampling period in seconds that is worked with.
@@ -141,7 +135,7 @@ impl Watch {
             detector,
             tracker: Tracker::default(),
             presence: Presence::default(),
-            schema: empty_schema(),
+            schema: Arc::default(),
             verdict: Verdict::default(),
             values: Vec::new(),
             deviation: None,
@@ -222,40 +216,6 @@ impl Watch {
         self.resumed = true;
     }
 
-    /// No sample came although one was due. Call now and then while nothing comes.
-    pub fn silent(&mut self, now: Timestamp, budget: &mut AlertBudget, changes: &mut Vec<Change>) {
-        let Some(last) = self.last else { return };
-        if std::mem::take(&mut self.resumed) {
-            self.last = Some(last.max(now));
-            return;
-        }
-        let limit = presence::limit(self.period);
-        let silence = now.since(last);
-        if self.gone || silence <= limit || !self.presence.is_established(self.settings.warm_up.as_secs_f64())
-        {
-            return;
-        }
-        let score = Score::new(silence / limit);
-        if let Some(anomaly) = &mut self.silence {
-            (anomaly.score, anomaly.last_seen) = (score, now);
-            anomaly.peak = if score > anomaly.peak { score } else { anomaly.peak };
-            if now.since(anomaly.opened) >= self.settings.adopt_after.as_secs_f64() {
-                if let Some(anomaly) = self.silence.take() {
-                    changes.push(close(anomaly, now, CloseReason::Adopted));
-                }
-                self.gone = true;
-            } else if !anomaly.alerted && budget.spend(now, score) {
-                anomaly.alerted = true;
-                changes.push(Change { transition: Transition::Updated, anomaly: anomaly.clone() });
-            }
-            return;
-        }
-        let onset = last.plus(Duration::from_secs_f64(self.period));
-        let anomaly = self.open(AnomalyKind::TargetAbsent, onset, now, score, Vec::new(), budget);
-        changes.push(Change { transition: Transition::Opened, anomaly: anomaly.clone() });
-        self.silence = Some(anomaly);
-    }
-
     /// What was said about the last row.
     pub fn verdict(&self) -> &Verdict {
         &self.verdict
@@ -333,37 +293,6 @@ impl Watch {
         self.detector.basis()
     }
 
-    /// A person says that an open anomaly is normal: it ends, and what is there now is learnt. False where there is no
-    /// such open anomaly.
-    pub fn declare_normal(&mut self, id: AnomalyId, now: Timestamp, changes: &mut Vec<Change>) -> bool {
-        let reason = CloseReason::DeclaredNormal;
-        if let Some(anomaly) = self.deviation.take_if(|a| a.id == id) {
-            self.detector.settle(true);
-            self.detector.adopt();
-            self.tracker.stop(now);
-            changes.push(close(anomaly, now, reason));
-        } else if let Some(anomaly) = self.vanished.take_if(|a| a.id == id) {
-            self.presence.forget_absent();
-            changes.push(close(anomaly, now, reason));
-        } else if let Some(anomaly) = self.silence.take_if(|a| a.id == id) {
-            self.gone = true;
-            changes.push(close(anomaly, now, reason));
-        } else {
-            return false;
-        }
-        true
-    }
-
-    /// The component is no longer watched: what is open ends.
-    pub fn unwatch(&mut self, now: Timestamp, changes: &mut Vec<Change>) {
-        for anomaly in
-            [self.deviation.take(), self.vanished.take(), self.silence.take()].into_iter().flatten()
-        {
-            changes.push(close(anomaly, now, CloseReason::Unwatched));
-        }
-        self.tracker.stop(now);
-    }
-
     pub(crate) fn times(&self) -> Times {
         Times {
             open_after: self.settings.open_after.as_secs_f64(),
@@ -387,25 +316,6 @@ impl Watch {
             // The lower of the middle two: a gap among few must not look like the period.
             self.period = known[(known.len() - 1) / 2].clamp(PERIODS.0, PERIODS.1);
         }
-    }
-
-    /// Whether the open deviation still lasts: all metrics together are anomalous, or one that it names is outside its band,
-    /// or another one far outside. An incident leaves things behind (caches, pools, counts) that must not keep it open.
-    fn holds(&self) -> bool {
-        let outside = |i: &usize| self.verdict.metrics.get(*i).is_some_and(|m| m.deviation.abs() > 1.0);
-        let basis = self.detector.basis();
-        basis.joint > basis.joint_limit || basis.single > HOLDS_UNNAMED || self.named.iter().any(outside)
-    }
-
-    pub(crate) fn find_named(&mut self) {
-        self.named.clear();
-        let metrics = self.deviation.as_ref().map_or(&[][..], |a| &a.metrics);
-        self.named.extend(
-            metrics
-                .iter()
-                .filter(|c| c.deviation.abs() > 1.0)
-                .filter_map(|c| self.schema.position(c.metric.as_str())),
-        );
     }
 
     /// Scored and ready: opens, continues or ends the deviation, then learns.
@@ -447,121 +357,5 @@ impl Watch {
         if row.learnable {
             self.detector.learn(row, self.tracker.weight(flagged));
         }
-    }
-
-    fn begin(
-        &mut self,
-        onset: Timestamp,
-        now: Timestamp,
-        budget: &mut AlertBudget,
-        changes: &mut Vec<Change>,
-    ) {
-        let metrics = self.verdict.contributions(&self.schema, NAMED);
-        let peak = self.stretch_peak;
-        let mut anomaly = self.open(AnomalyKind::Deviation, onset, now, peak, metrics, budget);
-        anomaly.score = self.verdict.score;
-        self.reported = (peak.get(), now);
-        changes.push(Change { transition: Transition::Opened, anomaly: anomaly.clone() });
-        self.deviation = Some(anomaly);
-        self.find_named();
-    }
-
-    /// A flagged row while an anomaly is open.
-    fn follow(&mut self, now: Timestamp, budget: &mut AlertBudget, changes: &mut Vec<Change>) {
-        let Some(anomaly) = &mut self.deviation else { return };
-        (anomaly.score, anomaly.last_seen) = (self.verdict.score, now);
-        if anomaly.score > anomaly.peak {
-            anomaly.peak = anomaly.score;
-            anomaly.metrics = self.verdict.contributions(&self.schema, NAMED);
-            self.find_named();
-        }
-        let Some(anomaly) = &mut self.deviation else { return };
-        let rises = !anomaly.alerted && budget.spend(now, anomaly.peak);
-        anomaly.alerted |= rises;
-        let (peak, at) = self.reported;
-        if rises || (anomaly.peak.get() > WORSE * peak && now.since(at) >= UPDATE_EVERY) {
-            self.reported = (anomaly.peak.get(), now);
-            changes.push(Change { transition: Transition::Updated, anomaly: anomaly.clone() });
-        }
-    }
-
-    fn finish(&mut self, now: Timestamp, reason: CloseReason, changes: &mut Vec<Change>) {
-        if let Some(anomaly) = self.deviation.take() {
-            let change = close(anomaly, now, reason);
-            self.ended = Some(change.anomaly.clone());
-            changes.push(change);
-        }
-        self.stretch_peak = Score::default();
-    }
-
-    fn open(
-        &self,
-        kind: AnomalyKind,
-        onset: Timestamp,
-        now: Timestamp,
-        score: Score,
-        metrics: Vec<Contribution>,
-        budget: &mut AlertBudget,
-    ) -> Anomaly {
-        Anomaly {
-            id: AnomalyId::of(&self.component.id, kind, onset),
-            component: self.component.id.clone(),
-            kind,
-            onset,
-            opened: now,
-            last_seen: now,
-            closed: None,
-            close_reason: None,
-            score,
-            peak: score,
-            alerted: budget.spend(now, score),
-            metrics,
-        }
-    }
-
-    /// The set of absent metrics changed, or some are absent.
-    fn judge_vanished(&mut self, now: Timestamp, budget: &mut AlertBudget, changes: &mut Vec<Change>) {
-        let metrics = self.presence.absent(self.settings.warm_up.as_secs_f64(), NAMED);
-        let Some(anomaly) = &mut self.vanished else {
-            if !metrics.is_empty() {
-                let onset = now.minus(Duration::from_secs_f64(presence::limit(self.period)));
-                // Above the first bar in any case, and higher the more of the component is gone.
-                let share = metrics.len() as f64 / self.schema.len().max(1) as f64;
-                let score = Score::new(1.1 + share);
-                let anomaly = self.open(AnomalyKind::MetricAbsent, onset, now, score, metrics, budget);
-                changes.push(Change { transition: Transition::Opened, anomaly: anomaly.clone() });
-                self.vanished = Some(anomaly);
-            }
-            return;
-        };
-        if metrics.is_empty() {
-            if let Some(anomaly) = self.vanished.take() {
-                changes.push(close(anomaly, now, CloseReason::Recovered));
-            }
-            return;
-        }
-        anomaly.last_seen = now;
-        if now.since(anomaly.opened) >= self.settings.adopt_after.as_secs_f64() {
-            self.presence.forget_absent();
-            if let Some(anomaly) = self.vanished.take() {
-                changes.push(close(anomaly, now, CloseReason::Adopted));
-            }
-        } else if metrics.len() > anomaly.metrics.len() {
-            anomaly.metrics = metrics;
-            changes.push(Change { transition: Transition::Updated, anomaly: anomaly.clone() });
-        }
-    }
-}
-
-fn close(mut anomaly: Anomaly, now: Timestamp, reason: CloseReason) -> Change {
-    (anomaly.closed, anomaly.close_reason) = (Some(now), Some(reason));
-    Change { transition: Transition::Closed, anomaly }
-}
-
-/// A schema without metrics.
-fn empty_schema() -> Arc<Schema> {
-    match Schema::new(Vec::new()) {
-        Ok(schema) => schema,
-        Err(_) => unreachable!("no metrics, so no metric stands twice"),
     }
 }

@@ -1,0 +1,212 @@
+//! What opens, continues and ends the anomalies of a watch.
+
+use std::time::Duration;
+
+use larnax_core::{Anomaly, AnomalyId, AnomalyKind, CloseReason, Contribution, Score, Timestamp, Transition};
+
+use super::{Change, Watch};
+use crate::budget::AlertBudget;
+use crate::presence;
+
+/// Metrics that an anomaly names.
+pub(super) const NAMED: usize = 10;
+/// An anomaly is reported again when its peak has grown by this factor,
+const WORSE: f64 = 1.5;
+/// and not more often than this, in seconds.
+const UPDATE_EVERY: f64 = 30.0;
+/// While an anomaly is open, a metric that it does not name holds it open only beyond this deviation.
+const HOLDS_UNNAMED: f64 = 3.0;
+impl Watch {
+    /// No sample came although one was due. Call now and then while nothing comes.
+    pub fn silent(&mut self, now: Timestamp, budget: &mut AlertBudget, changes: &mut Vec<Change>) {
+        let Some(last) = self.last else { return };
+        if std::mem::take(&mut self.resumed) {
+            self.last = Some(last.max(now));
+            return;
+        }
+        let limit = presence::limit(self.period);
+        let silence = now.since(last);
+        if self.gone || silence <= limit || !self.presence.is_established(self.settings.warm_up.as_secs_f64())
+        {
+            return;
+        }
+        let score = Score::new(silence / limit);
+        if let Some(anomaly) = &mut self.silence {
+            (anomaly.score, anomaly.last_seen) = (score, now);
+            anomaly.peak = if score > anomaly.peak { score } else { anomaly.peak };
+            // Never adopted: what has stopped stays told until it returns or a person says that it is gone.
+            if !anomaly.alerted && budget.spend(now, score) {
+                anomaly.alerted = true;
+                changes.push(Change { transition: Transition::Updated, anomaly: anomaly.clone() });
+            }
+            return;
+        }
+        let onset = last.plus(Duration::from_secs_f64(self.period));
+        let anomaly = self.open(AnomalyKind::TargetAbsent, onset, now, score, Vec::new(), budget);
+        changes.push(Change { transition: Transition::Opened, anomaly: anomaly.clone() });
+        self.silence = Some(anomaly);
+    }
+
+    /// A person says that an open anomaly is normal: it ends, and what is there now is learnt. False where there is no
+    /// such open anomaly.
+    pub fn declare_normal(&mut self, id: AnomalyId, now: Timestamp, changes: &mut Vec<Change>) -> bool {
+        let reason = CloseReason::DeclaredNormal;
+        if let Some(anomaly) = self.deviation.take_if(|a| a.id == id) {
+            self.detector.settle(true);
+            self.detector.adopt();
+            self.tracker.stop(now);
+            changes.push(close(anomaly, now, reason));
+        } else if let Some(anomaly) = self.vanished.take_if(|a| a.id == id) {
+            self.presence.forget_absent();
+            changes.push(close(anomaly, now, reason));
+        } else if let Some(anomaly) = self.silence.take_if(|a| a.id == id) {
+            self.gone = true;
+            changes.push(close(anomaly, now, reason));
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// The component is no longer watched: what is open ends.
+    pub fn unwatch(&mut self, now: Timestamp, changes: &mut Vec<Change>) {
+        for anomaly in
+            [self.deviation.take(), self.vanished.take(), self.silence.take()].into_iter().flatten()
+        {
+            changes.push(close(anomaly, now, CloseReason::Unwatched));
+        }
+        self.tracker.stop(now);
+    }
+
+    /// Whether the open deviation still lasts: all metrics together are anomalous, or one that it names is outside its band,
+    /// or another one far outside. An incident leaves things behind (caches, pools, counts) that must not keep it open.
+    pub(super) fn holds(&self) -> bool {
+        let outside = |i: &usize| self.verdict.metrics.get(*i).is_some_and(|m| m.deviation.abs() > 1.0);
+        let basis = self.detector.basis();
+        basis.joint > basis.joint_limit || basis.single > HOLDS_UNNAMED || self.named.iter().any(outside)
+    }
+
+    pub(crate) fn find_named(&mut self) {
+        self.named.clear();
+        let metrics = self.deviation.as_ref().map_or(&[][..], |a| &a.metrics);
+        self.named.extend(
+            metrics
+                .iter()
+                .filter(|c| c.deviation.abs() > 1.0)
+                .filter_map(|c| self.schema.position(c.metric.as_str())),
+        );
+    }
+
+    pub(super) fn begin(
+        &mut self,
+        onset: Timestamp,
+        now: Timestamp,
+        budget: &mut AlertBudget,
+        changes: &mut Vec<Change>,
+    ) {
+        let metrics = self.verdict.contributions(&self.schema, NAMED);
+        let peak = self.stretch_peak;
+        let mut anomaly = self.open(AnomalyKind::Deviation, onset, now, peak, metrics, budget);
+        anomaly.score = self.verdict.score;
+        self.reported = (peak.get(), now);
+        changes.push(Change { transition: Transition::Opened, anomaly: anomaly.clone() });
+        self.deviation = Some(anomaly);
+        self.find_named();
+    }
+
+    /// A flagged row while an anomaly is open.
+    pub(super) fn follow(&mut self, now: Timestamp, budget: &mut AlertBudget, changes: &mut Vec<Change>) {
+        let Some(anomaly) = &mut self.deviation else { return };
+        (anomaly.score, anomaly.last_seen) = (self.verdict.score, now);
+        if anomaly.score > anomaly.peak {
+            anomaly.peak = anomaly.score;
+            anomaly.metrics = self.verdict.contributions(&self.schema, NAMED);
+            self.find_named();
+        }
+        let Some(anomaly) = &mut self.deviation else { return };
+        let rises = !anomaly.alerted && budget.spend(now, anomaly.peak);
+        anomaly.alerted |= rises;
+        let (peak, at) = self.reported;
+        if rises || (anomaly.peak.get() > WORSE * peak && now.since(at) >= UPDATE_EVERY) {
+            self.reported = (anomaly.peak.get(), now);
+            changes.push(Change { transition: Transition::Updated, anomaly: anomaly.clone() });
+        }
+    }
+
+    pub(super) fn finish(&mut self, now: Timestamp, reason: CloseReason, changes: &mut Vec<Change>) {
+        if let Some(anomaly) = self.deviation.take() {
+            let change = close(anomaly, now, reason);
+            self.ended = Some(change.anomaly.clone());
+            changes.push(change);
+        }
+        self.stretch_peak = Score::default();
+    }
+
+    fn open(
+        &self,
+        kind: AnomalyKind,
+        onset: Timestamp,
+        now: Timestamp,
+        score: Score,
+        metrics: Vec<Contribution>,
+        budget: &mut AlertBudget,
+    ) -> Anomaly {
+        Anomaly {
+            id: AnomalyId::of(&self.component.id, kind, onset),
+            component: self.component.id.clone(),
+            kind,
+            onset,
+            opened: now,
+            last_seen: now,
+            closed: None,
+            close_reason: None,
+            score,
+            peak: score,
+            alerted: budget.spend(now, score),
+            metrics,
+        }
+    }
+
+    /// The set of absent metrics changed, or some are absent.
+    pub(super) fn judge_vanished(
+        &mut self,
+        now: Timestamp,
+        budget: &mut AlertBudget,
+        changes: &mut Vec<Change>,
+    ) {
+        let metrics = self.presence.absent(self.settings.warm_up.as_secs_f64(), NAMED);
+        let Some(anomaly) = &mut self.vanished else {
+            if !metrics.is_empty() {
+                let onset = now.minus(Duration::from_secs_f64(presence::limit(self.period)));
+                // Above the first bar in any case, and higher the more of the component is gone.
+                let share = metrics.len() as f64 / self.schema.len().max(1) as f64;
+                let score = Score::new(1.1 + share);
+                let anomaly = self.open(AnomalyKind::MetricAbsent, onset, now, score, metrics, budget);
+                changes.push(Change { transition: Transition::Opened, anomaly: anomaly.clone() });
+                self.vanished = Some(anomaly);
+            }
+            return;
+        };
+        if metrics.is_empty() {
+            if let Some(anomaly) = self.vanished.take() {
+                changes.push(close(anomaly, now, CloseReason::Recovered));
+            }
+            return;
+        }
+        anomaly.last_seen = now;
+        if now.since(anomaly.opened) >= self.settings.adopt_after.as_secs_f64() {
+            self.presence.forget_absent();
+            if let Some(anomaly) = self.vanished.take() {
+                changes.push(close(anomaly, now, CloseReason::Adopted));
+            }
+        } else if metrics.len() > anomaly.metrics.len() {
+            anomaly.metrics = metrics;
+            changes.push(Change { transition: Transition::Updated, anomaly: anomaly.clone() });
+        }
+    }
+}
+
+pub(super) fn close(mut anomaly: Anomaly, now: Timestamp, reason: CloseReason) -> Change {
+    (anomaly.closed, anomaly.close_reason) = (Some(now), Some(reason));
+    Change { transition: Transition::Closed, anomaly }
+}
