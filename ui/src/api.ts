@@ -71,10 +71,26 @@ export interface History {
   metrics: MetricHistory[];
 }
 
-async function get<T>(path: string): Promise<T> {
-  const response = await fetch(`/api/v1/${path}`);
+/** The agent wants a token, and the one that was given is not it. */
+export class TokenWanted extends Error {}
+
+const TOKEN = 'larnax-token';
+
+/** Kept for this tab only. */
+export const keepToken = (token: string) => sessionStorage.setItem(TOKEN, token);
+
+async function ask(path: string, init: RequestInit = {}): Promise<Response> {
+  const headers = new Headers(init.headers);
+  const token = sessionStorage.getItem(TOKEN);
+  if (token) headers.set('Authorization', `Bearer ${token}`);
+  const response = await fetch(`/api/v1/${path}`, { ...init, headers });
+  if (response.status === 401) throw new TokenWanted();
   if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
-  return response.json();
+  return response;
+}
+
+async function get<T>(path: string): Promise<T> {
+  return (await ask(path)).json();
 }
 
 export const status = () => get<Status>('status');
@@ -87,11 +103,14 @@ export function history(component: string, metrics: string[] = []): Promise<Hist
   return get<History>(`history?${query}`);
 }
 
+export interface Metric {
+  metric: string;
+  deviation: number | null;
+}
+
+export const metrics = (component: string) => get<Metric[]>(`metrics?${new URLSearchParams({ component })}`);
+
 export async function declareNormal(anomaly: string): Promise<void> {
-  const response = await fetch('/api/v1/normal', {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify({ anomaly }),
-  });
-  if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
+  const headers = { 'Content-Type': 'application/json' };
+  await ask('normal', { method: 'POST', headers, body: JSON.stringify({ anomaly }) });
 }

@@ -14,9 +14,9 @@ export function Detail({ component, tick }: { component: api.Component; tick: nu
   const [names, setNames] = useState<string[]>([]);
 
   useEffect(() => {
-    fetch(`/api/v1/metrics?${new URLSearchParams({ component: component.id })}`)
-      .then((response) => response.json())
-      .then((metrics: { metric: string; deviation: number | null }[]) => {
+    api
+      .metrics(component.id)
+      .then((metrics) => {
         const sorted = metrics.sort((a, b) => Math.abs(b.deviation ?? 0) - Math.abs(a.deviation ?? 0));
         setNames(sorted.map((m) => m.metric));
       })

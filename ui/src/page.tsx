@@ -28,6 +28,7 @@ async function load(): Promise<Everything> {
 export function Page() {
   const [all, setAll] = useState<Everything | null>(null);
   const [error, setError] = useState<string | null>(null);
+  const [locked, setLocked] = useState(false);
   const [picked, setPicked] = useState<string | null>(() => decodeURIComponent(location.hash.slice(1)) || null);
   // Alerts link to /anomalies/ID: the component of that anomaly is shown, unless another one is picked.
   const linked = /^\/anomalies\/([0-9a-f]+)$/.exec(location.pathname)?.[1];
@@ -46,8 +47,13 @@ export function Page() {
         if (stop) return;
         setAll(loaded);
         setError(null);
+        setLocked(false);
       })
-      .catch((reason) => !stop && setError(String(reason)))
+      .catch((reason) => {
+        if (stop) return;
+        if (reason instanceof api.TokenWanted) setLocked(true);
+        else setError(String(reason));
+      })
       .finally(() => {
         const interval = all ? Math.max(2, Math.min(10, all.status.interval_seconds)) : 2;
         if (!stop) setTimeout(() => !stop && setTick(tick + 1), interval * 1000);
@@ -57,6 +63,7 @@ export function Page() {
     };
   }, [tick]);
 
+  if (locked) return <Token onGiven={() => setTick(tick + 1)} />;
   if (!all) return <main class="lonely">{error ? `The agent doesn't answer: ${error}` : 'Asking the agent …'}</main>;
   const worst = [...all.components].sort((a, b) => b.score - a.score)[0];
   const asked = picked ?? all.anomalies.find((a) => a.id === linked)?.component;
@@ -71,6 +78,24 @@ export function Page() {
         <Foot status={all.status} />
       </main>
     </>
+  );
+}
+
+function Token({ onGiven }: { onGiven: () => void }) {
+  const [token, setToken] = useState('');
+  const give = (event: Event) => {
+    event.preventDefault();
+    api.keepToken(token.trim());
+    onGiven();
+  };
+  return (
+    <main class="lonely">
+      <form onSubmit={give}>
+        <p>This agent wants its token: that of <code>api.bearer_token_file</code> in its config.</p>
+        <input type="password" value={token} onInput={(event) => setToken(event.currentTarget.value)} aria-label="token" />{' '}
+        <button>Show</button>
+      </form>
+    </main>
   );
 }
 

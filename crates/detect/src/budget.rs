@@ -2,7 +2,9 @@
 //!
 //! It works twice. *Forward*: it says how rare a flagged sample must be ([`AlertBudget::tail`]), from which detectors derive
 //! their limits: p = budget · sampling period / (period of the budget · components that share it), the number of alerts
-//! allowed over the number of samples that will be judged. *Backward*: every alert given raises the bar that the score of
+//! allowed over the number of samples that will be judged. *Backward*: while less than one period has been seen, nobody can
+//! know what a period brings; each power of ten of it that is unseen asks one more of a score, bar = 1 + log10(period /
+//! seen): 3.5 after half an hour of a week, 1.8 after a day. And every alert given raises the bar that the score of
 //! the next one must exceed, bar = min(4, 1.25^max(0, alerts in the period + 1 − budget)), so that a machine whose noise the
 //! models get wrong falls silent about small things within a few alerts, while what is four times beyond its limit always
 //! comes through. Anomalies below the bar are recorded, and alert later if they grow beyond it.
@@ -111,13 +113,22 @@ impl AlertBudget {
 
     /// What the score of the next alert must exceed.
     pub fn bar(&self, now: Timestamp) -> f64 {
+        let seen = self.since.map_or(0.0, |since| now.since(since)).max(1.0);
+        let unseen = (self.period.as_secs_f64() / seen).log10().max(0.0);
+        (1.0 + unseen).max(self.bar_of_certain(now)).min(MAX_BAR)
+    }
+
+    /// The same for what needs no experience to be known.
+    fn bar_of_certain(&self, now: Timestamp) -> f64 {
         let over = self.given(now) as f64 + 1.0 - self.allowed;
         RAISE.powf(over.max(0.0)).min(MAX_BAR)
     }
 
-    /// Whether a score is worth an alert; if so, the alert counts from now on.
-    pub fn spend(&mut self, now: Timestamp, score: Score) -> bool {
-        if score.get() <= self.bar(now) {
+    /// Whether an anomaly with this score is worth an alert; if so, the alert counts from now on. `certain` is what needs no
+    /// experience to be known: that something stopped or vanished, or that all metrics together are unlike anything seen,
+    /// where one metric alone may just do what it does once a day.
+    pub fn spend(&mut self, now: Timestamp, score: Score, certain: bool) -> bool {
+        if score.get() <= if certain { self.bar_of_certain(now) } else { self.bar(now) } {
             return false;
         }
         if self.recent.len() == KEPT {
@@ -190,14 +201,32 @@ mod tests {
         Timestamp::from_seconds(days * 86_400.0)
     }
 
+    /// One that has run for more than its period.
+    fn old() -> AlertBudget {
+        let mut budget = AlertBudget::default();
+        budget.observe(at(-8.0));
+        budget
+    }
+
+    #[test]
+    fn the_less_is_known_the_more_is_asked_except_of_what_is_certain() {
+        let mut budget = AlertBudget::default();
+        budget.observe(at(0.0));
+        let bars = [at(0.001), at(0.02), at(1.0), at(7.0)].map(|now| budget.bar(now));
+        assert_eq!((bars[0], bars[3]), (4.0, 1.0));
+        assert!(bars.is_sorted_by(|a, b| a > b), "{bars:?}");
+        assert!(!budget.spend(at(0.02), Score::new(3.0), false));
+        assert!(budget.spend(at(0.02), Score::new(1.1), true));
+    }
+
     #[test]
     fn the_first_alert_is_free_and_each_further_one_costs_more_up_to_four() {
-        let mut budget = AlertBudget::default();
-        assert!(budget.spend(at(1.0), Score::new(1.01)));
-        assert!(!budget.spend(at(1.1), Score::new(1.2)));
-        assert!(budget.spend(at(1.2), Score::new(1.3)));
+        let mut budget = old();
+        assert!(budget.spend(at(1.0), Score::new(1.01), false));
+        assert!(!budget.spend(at(1.1), Score::new(1.2), false));
+        assert!(budget.spend(at(1.2), Score::new(1.3), false));
         for _ in 0..20 {
-            budget.spend(at(1.3), Score::new(10.0));
+            budget.spend(at(1.3), Score::new(10.0), false);
         }
         assert_eq!(budget.bar(at(1.4)), 4.0);
         assert_eq!(budget.status(at(1.4)).phase, BudgetPhase::Exceeded);
@@ -205,8 +234,8 @@ mod tests {
 
     #[test]
     fn the_bar_falls_back_when_the_period_is_over() {
-        let mut budget = AlertBudget::default();
-        budget.spend(at(1.0), Score::new(9.0));
+        let mut budget = old();
+        budget.spend(at(1.0), Score::new(9.0), false);
         assert!(budget.bar(at(7.9)) > 1.0);
         assert_eq!(budget.bar(at(8.1)), 1.0);
     }
@@ -232,7 +261,7 @@ mod tests {
     fn alerts_that_were_given_count_after_a_restart_and_under_a_new_budget() {
         let mut budget = AlertBudget::default();
         budget.observe(at(0.5));
-        budget.spend(at(1.0), Score::new(9.0));
+        budget.spend(at(1.0), Score::new(9.0), false);
         let mut restored = AlertBudget::new(3.0, Duration::from_secs(86_400));
         restored.restore(&budget.save()).unwrap();
         assert_eq!(restored.status(at(1.5)).given, 1);

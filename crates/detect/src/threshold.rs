@@ -1,9 +1,9 @@
 //! The moving threshold over the error of all series together (IFTM's threshold model).
 //!
 //! Errors are positive and skewed, so the moving mean m and deviation s are of u = ln(e + ε), and T = exp(m + c·s) − ε
-//! (specification 1.2). Gaussian tails promise too much on bursty machines, so T is also at least [`MARGIN`] times the
+//! (specification 1.2). Gaussian tails promise too much on bursty machines, so T is also at least `MARGIN` times the
 //! largest error that was taken as normal in about the last day. Fails where errors fall to nothing for hours and come
-//! back: the floor [`MIN_THRESHOLD`] is what keeps that quiet. Three numbers and a record.
+//! back: the floor `MIN_THRESHOLD` is what keeps that quiet. Three numbers and a record.
 
 use crate::normalise::{Moments, Record, gain};
 

@@ -20,6 +20,9 @@ use crate::watched::Watched;
 /// How many notices are kept.
 const MAX_NOTICES: usize = 50;
 
+/// How often a disk that took nothing is tried again.
+const RETRY_DISK: Duration = Duration::from_secs(30);
+
 /// The agent's state.
 pub(crate) struct Agent {
     pub(crate) clock: Rc<dyn Clock>,
@@ -32,6 +35,7 @@ pub(crate) struct Agent {
     pub(crate) listeners: Vec<ListenerReport>,
     pub(crate) sinks: Running,
     notices: VecDeque<String>,
+    disk_tried: Timestamp,
     keeper: Keeper,
     reload: Rc<Notify>,
     keep_history: bool,
@@ -68,6 +72,7 @@ impl Agent {
             listeners: parts.listeners,
             sinks: Running::default(),
             notices: VecDeque::new(),
+            disk_tried: Timestamp::default(),
             keeper,
             reload: parts.reload,
             keep_history: parts.keep_history,
@@ -166,6 +171,10 @@ impl Agent {
         }
         if !changes.is_empty() || self.keeper.is_due(watched, now) {
             self.settle(place.component, changes, now);
+        }
+        if now.since(self.disk_tried).abs() >= RETRY_DISK.as_secs_f64() {
+            self.disk_tried = now;
+            self.journal.outbox.tick();
         }
     }
 

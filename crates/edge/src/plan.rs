@@ -1,6 +1,5 @@
 //! From a config to what is watched: pure, so that everything is known before anything starts.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use larnax_alert::ring::RingOptions;
 use larnax_collect::host::{CgroupPattern, HostOptions, HostSource, ProcessGroup};
 use larnax_collect::scrape::{Gzip, ScrapeOptions, ScrapeSource};
 use larnax_collect::{ErrorClass, Source, SourceError};
+use larnax_core::component::ComponentIdError;
 use larnax_core::{Clock, Component, ComponentId};
 use larnax_detect::{DetectorKind, Settings};
 use larnax_http::Url;
@@ -18,6 +18,10 @@ use crate::keeper::store_name;
 
 /// How many redirects are followed where a job allows it, as Go's HTTP client does for Prometheus.
 const MAX_REDIRECTS: usize = 10;
+
+/// The label that names the component a target belongs to: targets with the same one are watched together, as one vector
+/// of metrics, and the first of them leads.
+const COMPONENT_LABEL: &str = "component";
 
 /// What an agent watches.
 #[derive(Clone, Debug)]
@@ -94,14 +98,23 @@ impl Plan {
     /// # Errors
     /// A sentence about the first thing that can't be, for a config that was not checked.
     pub(crate) fn of(config: &Config, hostname: &str) -> Result<Self, String> {
-        let mut components = Vec::new();
+        let (mut components, mut notices) = (Vec::<ComponentPlan>::new(), Vec::new());
         if let Some(host) = config.watched_host() {
             components.push(plan_host(config, &host, hostname).map_err(|error| format!("host: {error}"))?);
         }
         for job in &config.scrape_configs {
             for target in job.targets() {
-                let planned = plan_target(config, job, &target);
-                components.push(planned.map_err(|error| format!("job {}: {error}", job.job_name))?);
+                let planned = plan_target(config, job, &target)
+                    .map_err(|error| format!("job {}: {error}", job.job_name))?;
+                match components.iter_mut().find(|known| known.component.id == planned.component.id) {
+                    Some(known) if target.labels.contains_key(COMPONENT_LABEL) => {
+                        known.sources.extend(planned.sources);
+                    }
+                    Some(known) => {
+                        notices.push(format!("{} is named twice; it is watched once", known.component.id));
+                    }
+                    None => components.push(planned),
+                }
             }
         }
         let budget = config.detect.alert_budget;
@@ -110,29 +123,10 @@ impl Plan {
             alerts_allowed: f64::from(budget.alerts),
             alert_period: budget.span(),
             components,
-            notices: Vec::new(),
+            notices,
         };
-        plan.refuse_duplicates();
         plan.refuse_above(config.limits.max_components);
         Ok(plan)
-    }
-
-    /// Two targets with the same job and instance would be one component: the first one stays.
-    fn refuse_duplicates(&mut self) {
-        let mut seen = BTreeMap::new();
-        for (at, component) in self.components.iter().enumerate() {
-            seen.entry(component.component.id.clone()).or_insert(at);
-        }
-        let notices = &mut self.notices;
-        let mut at = 0;
-        self.components.retain(|component| {
-            let first = seen.get(&component.component.id) == Some(&at);
-            at += 1;
-            if !first {
-                notices.push(format!("{} is named twice; it is watched once", component.component.id));
-            }
-            first
-        });
     }
 
     fn refuse_above(&mut self, most: usize) {
@@ -202,9 +196,17 @@ fn plan_target(
         ..defaults
     };
     let mut labels = vec![("job", job.job_name.as_str()), ("instance", target.instance)];
-    labels.extend(target.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let others = target.labels.iter().filter(|(name, _)| *name != COMPONENT_LABEL);
+    labels.extend(others.map(|(name, value)| (name.as_str(), value.as_str())));
+    let mut component = component("service", &job.job_name, target.instance, &job.job_name, &labels);
+    if let Some(named) = target.labels.get(COMPONENT_LABEL) {
+        let failed = |error: ComponentIdError| {
+            SourceError::new(ErrorClass::Config, format!("label component: {error}"))
+        };
+        component.id = named.parse().map_err(failed)?;
+    }
     Ok(ComponentPlan {
-        component: component("service", &job.job_name, target.instance, &job.job_name, &labels),
+        component,
         interval,
         sources: vec![SourcePlan::Scrape(Box::new(options))],
         pipeline: pipeline(config, interval)?,
@@ -226,6 +228,7 @@ fn pipeline(config: &Config, interval: Duration) -> Result<larnax_pipeline::Opti
         include: patterns(&config.metrics.include)?,
         exclude: patterns(&config.metrics.exclude)?,
         interval: Some(interval),
+        resample: config.metrics.resample.map(|period| period.0),
         max_metrics: config.limits.max_metrics_per_component,
         ..larnax_pipeline::Options::default()
     })
@@ -268,6 +271,29 @@ mod tests {
 
     fn ids(plan: &Plan) -> Vec<&str> {
         plan.components.iter().map(|planned| planned.component.id.as_str()).collect()
+    }
+
+    #[test]
+    fn targets_that_name_the_same_component_are_watched_together() {
+        let plan = plan(
+            "host: true\nscrape_configs:\n- {job_name: a, static_configs: [{targets: ['10.0.0.7:1', '10.0.0.8:1'], \
+             labels: {component: service/shop/orders, site: ghent}}]}\n- {job_name: b, static_configs: \
+             [{targets: ['10.0.0.9:1'], labels: {component: node/local/edge-1}}]}",
+        );
+        assert_eq!(ids(&plan), ["node/local/edge-1", "service/shop/orders"]);
+        assert_eq!([plan.components[0].sources.len(), plan.components[1].sources.len()], [2, 2]);
+        assert!(!plan.components[1].component.labels.contains_key("component"));
+    }
+
+    #[test]
+    fn a_component_label_that_is_no_id_says_what_was_expected() {
+        let yaml = "scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1'], labels: {component: orders}}]}]";
+        let (config, _) = Config::from_yaml(yaml, "test").unwrap();
+        let error = Plan::of(&config, "edge-1").unwrap_err();
+        assert!(
+            error.contains("job a") && error.contains("`orders`") && error.contains("kind/scope/name"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -150,12 +150,12 @@ pub(crate) fn explain(agent: &Agent, id: &ComponentId) -> Option<Explanation> {
     Some(watched.watch.explain(budget))
 }
 
-/// Recent anomalies, newest first.
-pub(crate) fn anomalies(agent: &Agent, open_only: bool) -> Vec<AnomalyReport> {
+/// Recent anomalies, newest first. Their evidence is ten kilobytes each: a page that asks every second does without.
+pub(crate) fn anomalies(agent: &Agent, open_only: bool, with_evidence: bool) -> Vec<AnomalyReport> {
     let report = |event: &Event| AnomalyReport {
         anomaly: event.data.anomaly.clone(),
         component: event.data.component.clone(),
-        evidence: event.data.evidence.clone(),
+        evidence: event.data.evidence.clone().filter(|_| with_evidence),
     };
     agent.journal.recent().filter(|e| !open_only || e.data.anomaly.is_open()).map(report).collect()
 }

@@ -65,6 +65,11 @@ fn a_token_is_asked_for_and_only_the_right_one_opens() {
         }
         assert_eq!(get(agent, "/metrics").await.status, 401);
         assert_eq!(get(agent, "/-/healthy").await.status, 200, "probes have no token");
+        assert_eq!(
+            get(agent, "/").await.status,
+            200,
+            "the files of the page are no secret; it asks for the token"
+        );
     });
 }
 

@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::Args;
 use larnax_core::{Clock, SystemClock};
 use larnax_edge_role::server::Pages;
+use larnax_edge_role::server::api::ListenerReport;
 use larnax_edge_role::{Deps, Edge, discover};
 use larnax_spec::{Config, Environment, Host, HostConfig, Listen, Period, Receiver, ScrapeConfig, Url};
 
@@ -63,6 +64,8 @@ pub struct Started {
     pub components: usize,
     /// Where it keeps what it learns.
     pub state: PathBuf,
+    /// Local listeners that are not watched, with their processes.
+    pub unwatched: Vec<String>,
 }
 
 /// Runs an agent until it is told to stop.
@@ -86,6 +89,8 @@ async fn watch(args: AgentArgs, extras: Extras) -> anyhow::Result<()> {
     for listener in &mut listeners {
         listener.watched = watched.contains(&listener.address.as_str());
     }
+    let named = |l: &ListenerReport| format!("{} ({})", l.address, l.process.as_deref().unwrap_or("unknown"));
+    let unwatched = listeners.iter().filter(|listener| !listener.watched).map(named).collect();
     let state = config.state.clone().unwrap_or_else(|| Environment::of_process().state_dir());
     let edge = Edge::create(Deps {
         config,
@@ -98,7 +103,7 @@ async fn watch(args: AgentArgs, extras: Extras) -> anyhow::Result<()> {
     })
     .await?;
     if let Some(started) = extras.started {
-        started(&Started { listen: edge.address(), components: edge.components(), state });
+        started(&Started { listen: edge.address(), components: edge.components(), state, unwatched });
     }
     tracing::info!(listen = %edge.address(), components = edge.components(), "watching");
     Ok(edge.run().await?)

@@ -154,7 +154,8 @@ is the time (RFC 3339, epoch in s, ms, us or ns, or 2006-01-02 15:04:05); every 
 and `is_anomaly`. Files may be compressed (gz, zst); `-` is standard input.
 
 --scores writes timestamp,score,anomalous,alert,warmup,top_metrics: one row per input row in the same order, with the
-timestamp as it was. A row that can't be used has an empty score.
+timestamp as it was. A row that can't be used has an empty score. The summary of one file is an object in JSON, that of
+several is a list.
 
 Examples:
   larnax detect metrics.csv

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::cli::Output;
 
 /// Prints as JSON or YAML, or as the table that `table` makes.
-pub(crate) fn print<T: Serialize>(
+pub(crate) fn print<T: Serialize + ?Sized>(
     output: Output,
     value: &T,
     table: impl FnOnce(&T) -> String,
@@ -16,7 +16,7 @@ pub(crate) fn print<T: Serialize>(
     let text = match output {
         Output::Table => table(value),
         Output::Json => serde_json::to_string_pretty(value)? + "\n",
-        Output::Yaml => serde_saphyr::to_string(value).context("the answer can't be written as YAML")?,
+        Output::Yaml => serde_saphyr::to_string(&value).context("the answer can't be written as YAML")?,
     };
     write(text.as_bytes())
 }

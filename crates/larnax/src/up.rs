@@ -22,7 +22,7 @@ pub(crate) fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn greet(started: &Started) {
-    let greeting = format!(
+    let mut greeting = format!(
         "Larnax watches {} on this machine and says nothing until something is wrong.\n\
          \n  Page    http://{}/\n  Status  larnax status\n  State   {}\n\n\
          Bands show within a minute and are provisional until it has warmed up. Ctrl-C ends it.\n\n",
@@ -34,6 +34,12 @@ fn greet(started: &Started) {
         started.listen,
         started.state.display(),
     );
+    if !started.unwatched.is_empty() {
+        greeting += &format!(
+            "Not watched, but listening here: {}.\n--discover asks them for metrics; --scrape URL watches one.\n\n",
+            started.unwatched.join(", ")
+        );
+    }
     // Not `eprintln!`: whoever reads this may be gone, as in `larnax 2>&1 | head`, and that must not end the agent.
     let _ = std::io::stderr().write_all(greeting.as_bytes());
 }

@@ -125,6 +125,10 @@ pub struct Metrics {
     pub include: Vec<Pattern>,
     /// Metrics to leave out, even if `include` names them. Example: `["go_.*", "process_.*"]`.
     pub exclude: Vec<Pattern>,
+    /// The interval that samples are brought to before they are judged, by their mean; without it, they are judged as they
+    /// come. Example: `30s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resample: Option<Period>,
 }
 
 /// What the agent may use. What is refused is counted in its own metrics.

@@ -100,7 +100,8 @@ impl Default for ScrapeConfig {
 pub struct StaticConfig {
     /// `host:port` of each target; without a port, that of the scheme. Example: `["127.0.0.1:9100", "[::1]:9100"]`.
     pub targets: Vec<String>,
-    /// Labels of each target. Example: `{rack: r1}`.
+    /// Labels of each target. `component` names what the target belongs to, as `service/shop/orders`: targets with the same
+    /// one are watched together. Example: `{rack: r1}`.
     pub labels: BTreeMap<String, String>,
 }
 

@@ -9,7 +9,9 @@ use serde_json::Value;
 /// Long enough for the warm-up of 150 s on a machine that is busy with other tests.
 const WARM_UP: Duration = Duration::from_secs(300);
 
+/// Seldom: forty looks a second would be a load of their own.
 fn open(agent: &Agent) -> Vec<Value> {
+    std::thread::sleep(Duration::from_millis(500));
     agent.json("/api/v1/anomalies?state=open").as_array().cloned().unwrap_or_default()
 }
 
@@ -20,6 +22,7 @@ fn a_minute_of_load_opens_one_anomaly_that_names_the_cpu_and_is_seen_and_resolve
     let alertmanager = Alertmanager::start(&peers);
     let agent = Agent::start("larnax", &["up", "--interval", "1s", "--alertmanager", &alertmanager.url()]);
     eventually("the end of the warm-up", WARM_UP, || {
+        std::thread::sleep(Duration::from_secs(1));
         (agent.json("/api/v1/components")[0]["state"] == "normal").then_some(())
     });
     // What happened before the load (the test command itself is load) doesn't count.

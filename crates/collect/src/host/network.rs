@@ -29,8 +29,11 @@ struct Nic {
     in_sum: bool,
 }
 
+/// Left out: what a machine says to itself is not its network, and a person who looks at the agent's page would change it.
+const LOOPBACK: &str = "lo";
+
 /// Reads `/proc/net/dev`. `net/all` is the sum of the interfaces with hardware behind them; where there is none (in a
-/// container), of all that are shown but the loopback.
+/// container), of all that are shown.
 pub(super) struct NetworkReader {
     file: KeptFile,
     classes: PathBuf,
@@ -67,16 +70,17 @@ impl Reader for NetworkReader {
             found.push((label.to_owned(), text, hardware));
         }
         let end = |text: &str| ENDS.iter().any(|kind| text.starts_with(kind));
-        // Below the limit: first those with hardware, then the loopback, then the others in their order.
-        let mut ranked: Vec<usize> = (0..found.len()).filter(|&i| found[i].2 || !end(&found[i].1)).collect();
-        ranked.sort_by_key(|&i| (!found[i].2, found[i].1 != "lo"));
+        // Below the limit: first those with hardware, then the others in their order.
+        let wanted = |i: &usize| found[*i].2 || !(end(&found[*i].1) || found[*i].1 == LOOPBACK);
+        let mut ranked: Vec<usize> = (0..found.len()).filter(wanted).collect();
+        ranked.sort_by_key(|&i| !found[i].2);
         names.refuse(FACTS.len() * ranked.len().saturating_sub(self.max_nics));
         ranked.truncate(self.max_nics);
         let any_hardware = ranked.iter().any(|&i| found[i].2);
         for (i, (label, text, hardware)) in found.into_iter().enumerate() {
             let show = ranked.contains(&i);
             let slots = show.then(|| FACTS.map(|(fact, _)| names.add(&format!("net/{text}/{fact}"))));
-            let in_sum = show && if any_hardware { hardware } else { text != "lo" };
+            let in_sum = show && (hardware || !any_hardware);
             self.nics.push(Nic { label, slots, in_sum });
         }
         if self.nics.iter().any(|nic| nic.in_sum) {

@@ -35,7 +35,7 @@ impl Watch {
             (anomaly.score, anomaly.last_seen) = (score, now);
             anomaly.peak = if score > anomaly.peak { score } else { anomaly.peak };
             // Never adopted: what has stopped stays told until it returns or a person says that it is gone.
-            if !anomaly.alerted && budget.spend(now, score) {
+            if !anomaly.alerted && budget.spend(now, score, true) {
                 anomaly.alerted = true;
                 changes.push(Change { transition: Transition::Updated, anomaly: anomaly.clone() });
             }
@@ -78,12 +78,18 @@ impl Watch {
         self.tracker.stop(now);
     }
 
+    /// Whether all metrics together are anomalous, not only one alone.
+    fn is_seen_in_all(&self) -> bool {
+        let basis = self.detector.basis();
+        basis.joint > basis.joint_limit
+    }
+
     /// Whether the open deviation still lasts: all metrics together are anomalous, or one that it names is outside its band,
     /// or another one far outside. An incident leaves things behind (caches, pools, counts) that must not keep it open.
     pub(super) fn holds(&self) -> bool {
         let outside = |i: &usize| self.verdict.metrics.get(*i).is_some_and(|m| m.deviation.abs() > 1.0);
         let basis = self.detector.basis();
-        basis.joint > basis.joint_limit || basis.single > HOLDS_UNNAMED || self.named.iter().any(outside)
+        self.is_seen_in_all() || basis.single > HOLDS_UNNAMED || self.named.iter().any(outside)
     }
 
     pub(crate) fn find_named(&mut self) {
@@ -123,8 +129,9 @@ impl Watch {
             anomaly.metrics = self.verdict.contributions(&self.schema, NAMED);
             self.find_named();
         }
+        let certain = self.is_seen_in_all();
         let Some(anomaly) = &mut self.deviation else { return };
-        let rises = !anomaly.alerted && budget.spend(now, anomaly.peak);
+        let rises = !anomaly.alerted && budget.spend(now, anomaly.peak, certain);
         anomaly.alerted |= rises;
         let (peak, at) = self.reported;
         if rises || (anomaly.peak.get() > WORSE * peak && now.since(at) >= UPDATE_EVERY) {
@@ -162,7 +169,7 @@ impl Watch {
             close_reason: None,
             score,
             peak: score,
-            alerted: budget.spend(now, score),
+            alerted: budget.spend(now, score, kind != AnomalyKind::Deviation || self.is_seen_in_all()),
             metrics,
         }
     }

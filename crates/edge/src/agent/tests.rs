@@ -98,7 +98,7 @@ impl Bench {
     }
 
     fn recorded(&self, id: AnomalyId) -> Option<CloseReason> {
-        let reports = report::anomalies(&self.agent, false);
+        let reports = report::anomalies(&self.agent, false, true);
         reports.into_iter().find(|r| r.anomaly.id == id).unwrap().anomaly.close_reason
     }
 
@@ -112,7 +112,7 @@ fn an_anomaly_opens_with_evidence_and_ends_when_all_is_calm() {
     let state = tempfile::tempdir().unwrap();
     let mut bench = Bench::fresh(state.path(), TWO);
     let id = bench.open_anomaly();
-    let report = report::anomalies(&bench.agent, true).remove(0);
+    let report = report::anomalies(&bench.agent, true, true).remove(0);
     assert_eq!((report.anomaly.id, report.anomaly.kind), (id, AnomalyKind::Deviation));
     assert_eq!(report.anomaly.metrics[0].metric.as_str(), "latency");
     let evidence = report.evidence.unwrap();
@@ -120,8 +120,11 @@ fn an_anomaly_opens_with_evidence_and_ends_when_all_is_calm() {
     assert!(evidence.metrics[0].median_before.is_some_and(|median| (29.0..31.0).contains(&median)));
     bench.ticks(60, 0.0);
     assert_eq!(bench.recorded(id), Some(CloseReason::Recovered));
-    assert!(report::anomalies(&bench.agent, true).is_empty());
-    assert!(report::anomalies(&bench.agent, false)[0].evidence.is_some(), "evidence outlives the anomaly");
+    assert!(report::anomalies(&bench.agent, true, true).is_empty());
+    assert!(
+        report::anomalies(&bench.agent, false, true)[0].evidence.is_some(),
+        "evidence outlives the anomaly"
+    );
 }
 
 #[test]

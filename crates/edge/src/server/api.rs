@@ -211,7 +211,7 @@ pub struct MetricHistory {
     pub yhat_upper: Vec<Option<f64>>,
 }
 
-/// `GET /api/v1/anomalies[?state=open]`: one anomaly, newest first.
+/// `GET /api/v1/anomalies[?state=open][&evidence=true]`: one anomaly, newest first.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AnomalyReport {
@@ -219,7 +219,8 @@ pub struct AnomalyReport {
     pub anomaly: Anomaly,
     /// The component with its group and labels.
     pub component: Component,
-    /// What it can be judged by.
+    /// What it can be judged by, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
 }
 

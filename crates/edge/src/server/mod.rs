@@ -146,8 +146,10 @@ fn refuse(request: &Request<Incoming>, options: &ServerOptions) -> Option<Respon
     let text = |name| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let path = request.uri().path();
     if let Some(token) = &options.token {
-        // Health probes come from an orchestrator that has no token, and say nothing but yes or no.
-        let open = matches!(path, "/-/healthy" | "/-/ready");
+        // Health probes come from an orchestrator that has no token, and say nothing but yes or no. The page's files are
+        // the same everywhere; it asks its reader for the token.
+        let page = || options.pages.is_some_and(|pages| pages(path).is_some());
+        let open = matches!(path, "/-/healthy" | "/-/ready") || page();
         let given = match text(header::AUTHORIZATION).split_once(' ') {
             Some((scheme, given)) if scheme.eq_ignore_ascii_case("bearer") => given.trim(),
             _ => "",

@@ -114,14 +114,20 @@ fn routes(schemas: &mut Schemas) -> Vec<Route> {
         get("/api/v1/explain", of_component("Why a component did or didn't alert", explanation)),
         get(
             "/api/v1/anomalies",
-            guarded("Recent anomalies with their evidence", anomalies)
+            guarded("Recent anomalies", anomalies)
                 .parameter(query(
                     "state",
                     Required::False,
                     "`open`: only those that have not ended",
                     Type::String,
                 ))
-                .response("400", failed("`state` is something else than `open`")),
+                .parameter(query(
+                    "evidence",
+                    Required::False,
+                    "`true`: with what each can be judged by",
+                    Type::String,
+                ))
+                .response("400", failed("`state` is something else than `open`, or `evidence` than `true`")),
         ),
         post(
             "/api/v1/normal",

@@ -58,13 +58,7 @@ fn get(path: &str, head: &Parts, query: &Query<'_>, options: &ServerOptions, age
         "/api/v1/metrics" => with_component(query, |id| report::metrics(agent, id)),
         "/api/v1/history" => with_component(query, |id| report::history(agent, id, &query.all("metric"))),
         "/api/v1/explain" => with_component(query, |id| report::explain(agent, id)),
-        "/api/v1/anomalies" => match query.first("state").as_deref() {
-            None => json(&report::anomalies(agent, false)),
-            Some("open") => json(&report::anomalies(agent, true)),
-            Some(other) => {
-                error(StatusCode::BAD_REQUEST, format!("?state={other}: expected `open`, or nothing for all"))
-            }
-        },
+        "/api/v1/anomalies" => anomalies(query, agent),
         "/-/reload" | "/api/v1/normal" => not_allowed(&head.method, path, "POST"),
         _ => match options.pages.and_then(|pages| pages(path)) {
             Some(page) => text(StatusCode::OK, page.content_type, page.bytes),
@@ -72,6 +66,26 @@ fn get(path: &str, head: &Parts, query: &Query<'_>, options: &ServerOptions, age
                 error(StatusCode::NOT_FOUND, format!("there is nothing at {path}; see /api/v1/openapi.json"))
             }
         },
+    }
+}
+
+fn anomalies(query: &Query<'_>, agent: &Agent) -> Answer {
+    let open_only = match query.first("state").as_deref() {
+        None => false,
+        Some("open") => true,
+        Some(other) => {
+            return error(
+                StatusCode::BAD_REQUEST,
+                format!("?state={other}: expected `open`, or nothing for all"),
+            );
+        }
+    };
+    match query.first("evidence").as_deref() {
+        None => json(&report::anomalies(agent, open_only, false)),
+        Some("true") => json(&report::anomalies(agent, open_only, true)),
+        Some(other) => {
+            error(StatusCode::BAD_REQUEST, format!("?evidence={other}: expected `true`, or nothing for none"))
+        }
     }
 }
 

@@ -36,7 +36,10 @@ pub(crate) fn detect(args: &DetectArgs) -> anyhow::Result<ExitCode> {
     }
     // Scores on standard output would be mixed up with the summary.
     if args.scores.as_deref() != Some(Path::new("-")) {
-        print(args.output, &reports, |reports| report::table(reports))?;
+        match reports.as_slice() {
+            [only] => print(args.output, only, |only| report::table(std::slice::from_ref(only)))?,
+            several => print(args.output, several, report::table)?,
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
