@@ -65,11 +65,16 @@ fn a_token_is_asked_for_and_only_the_right_one_opens() {
         }
         assert_eq!(get(agent, "/metrics").await.status, 401);
         assert_eq!(get(agent, "/-/healthy").await.status, 200, "probes have no token");
-        assert_eq!(
-            get(agent, "/").await.status,
-            200,
-            "the files of the page are no secret; it asks for the token"
-        );
+    });
+}
+
+#[test]
+fn the_files_of_the_page_are_no_secret_because_it_asks_its_reader_for_the_token() {
+    let state = tempfile::tempdir().unwrap();
+    run(async {
+        let agent = start_reloading(TOKEN, state.path(), Rc::default(), Some(page)).await;
+        assert_eq!(get(agent, "/").await.status, 200);
+        assert_eq!(get(agent, "/api/v1/status").await.status, 401);
     });
 }
 
