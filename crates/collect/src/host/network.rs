@@ -29,7 +29,7 @@ struct Nic {
     in_sum: bool,
 }
 
-/// Left out: what a machine says to itself is not its network, and a person who looks at the agent's page would change it.
+/// Left out: what a machine says to itself is not its network, and whoever asks the agent for its page would change it.
 const LOOPBACK: &str = "lo";
 
 /// Reads `/proc/net/dev`. `net/all` is the sum of the interfaces with hardware behind them; where there is none (in a
