@@ -1,5 +1,5 @@
 //! Records this machine as CSV on standard output, in the form that `larnax detect` reads: how the recording of a quiet
-//! machine was made that the tests replay (`tests/e2e/fixtures/README.md`).
+//! machine was made that the tests replay (`crates/larnax/tests/fixtures/README.md`).
 //!
 //! `cargo run --release -p larnax-collect --example host_record -- 2100 1000 >quiet.csv` (seconds, milliseconds apart)
 

@@ -46,7 +46,7 @@ pub static VARIABLES: [Variable; 15] = [
     Variable {
         name: LOG,
         field: None,
-        doc: "What is logged: a level, or levels by module. Example: `info`.",
+        doc: "What is logged: `error`, `warn`, `info`, `debug` or `trace`. Example: `warn`.",
     },
     variable("LARNAX_INTERVAL", "interval", "How often metrics are collected. Example: `1s`."),
     variable("LARNAX_STATE", "state", "The state directory. Example: `/var/lib/larnax`."),
