@@ -18,10 +18,22 @@ const MAX_READ_BYTES: u64 = 256 << 20;
 #[derive(Debug)]
 pub(crate) struct Log {
     folder: PathBuf,
-    lock: Option<File>,
+    lock: Option<FolderLock>,
     file: Option<File>,
     writable: bool,
     len: u64,
+}
+
+/// The folder is this process's while this lives. It is given back explicitly: a child that another thread is just
+/// starting holds a copy of every descriptor until it becomes its own program, and with it the lock.
+#[derive(Debug)]
+struct FolderLock(File);
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // Where it fails, closing the file gives the lock back as well.
+        let _ = self.0.unlock();
+    }
 }
 
 /// Why the file of another process is not touched.
@@ -49,7 +61,7 @@ impl Log {
                 match file.try_lock() {
                     Err(fs::TryLockError::WouldBlock) => return Err(InUse(path)),
                     // A file system without locks: the agent still works there.
-                    Ok(()) | Err(fs::TryLockError::Error(_)) => self.lock = Some(file),
+                    Ok(()) | Err(fs::TryLockError::Error(_)) => self.lock = Some(FolderLock(file)),
                 }
             }
         }

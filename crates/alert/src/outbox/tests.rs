@@ -320,3 +320,18 @@ proptest! {
         prop_assert_eq!(outbox.accept(&event("a", 0.0, Opened, 0)).unwrap(), Accepted::Durable);
     }
 }
+
+#[test]
+fn a_folder_is_free_at_once_after_an_outbox_closes_even_while_others_start_processes() {
+    // Issue 2: a child between fork and exec held the lock of an outbox that was long closed.
+    let folder = tempfile::tempdir().unwrap();
+    let starting = std::thread::spawn(|| {
+        for _ in 0..300 {
+            assert!(std::process::Command::new("true").status().unwrap().success());
+        }
+    });
+    while !starting.is_finished() {
+        drop(open(folder.path(), &["x"]));
+    }
+    starting.join().unwrap();
+}
