@@ -46,6 +46,17 @@ impl Batch {
         &mut self.values[start..]
     }
 
+    /// Adds the rows of a batch with the same schema; false, and nothing is added, when it has another one.
+    #[must_use]
+    pub fn append(&mut self, other: &Self) -> bool {
+        let same = Arc::ptr_eq(&self.schema, &other.schema);
+        if same {
+            self.times.extend_from_slice(&other.times);
+            self.values.extend_from_slice(&other.values);
+        }
+        same
+    }
+
     /// What the values mean.
     pub fn schema(&self) -> &Arc<Schema> {
         &self.schema
@@ -87,6 +98,13 @@ mod tests {
         let rows: Vec<_> = batch.rows().collect();
         assert!(rows[0].values[0].is_nan() && rows[0].values[1] == 7.0);
         assert!(rows[1].values[0] == 8.0 && rows[1].time == Timestamp::from_seconds(2.0));
+        let mut more = Batch::new(schema.clone());
+        more.push_row(Timestamp::from_seconds(3.0))[0] = 9.0;
+        assert!(batch.append(&more));
+        assert_eq!(batch.rows().last().unwrap().values[0], 9.0);
+        let other = Schema::new(vec![gauge("a"), gauge("b")]).unwrap();
+        assert!(!batch.append(&Batch::new(other)));
+        assert_eq!(batch.len(), 3);
         batch.reset(&schema);
         assert!(batch.is_empty());
     }

@@ -17,6 +17,7 @@ mod plan;
 mod report;
 mod sinks;
 mod tasks;
+mod timer;
 mod watched;
 
 use std::cell::RefCell;

@@ -67,6 +67,11 @@ impl MemoryReader {
 }
 
 impl Reader for MemoryReader {
+    /// Memory fills over many collections at 100 ms.
+    fn period(&self) -> Duration {
+        Duration::from_millis(500)
+    }
+
     fn discover(&mut self, buffer: &mut Buffer, names: &mut Names) {
         let Some(found) = self.pick(buffer) else { return };
         for ((slot, value), (_, name)) in self.slots.iter_mut().zip(found).zip(MEMORY) {
@@ -146,9 +151,9 @@ impl EventsReader {
 }
 
 impl Reader for EventsReader {
-    /// Every other collection at 100 ms, in turn with `/proc/net/snmp`, which costs as much.
+    /// Counters of events, told per second: what they tell is there a second later too.
     fn period(&self) -> Duration {
-        Duration::from_millis(200)
+        Duration::from_secs(1)
     }
 
     fn discover(&mut self, buffer: &mut Buffer, names: &mut Names) {

@@ -9,14 +9,14 @@
 //! | `procs/{context_switches,interrupts,forks,softirqs}` | per second | collection |
 //! | `procs/{running,blocked}` | number | collection |
 //! | `load/{1,5,15}`, `procs/threads` | number | 1 s |
-//! | `mem/…` | bytes, `percent` | collection |
-//! | `vm/…` (faults, swapping, reclaim, kills) | per second | 0.2 s |
-//! | `psi/{cpu,memory,io}/{some,full}` | fraction of time | collection |
+//! | `mem/…` | bytes, `percent` | 0.5 s |
+//! | `vm/…` (faults, swapping, reclaim, kills) | per second | 1 s |
+//! | `psi/{cpu,memory,io}/{some,full}` | fraction of time | 0.5 s |
 //! | `disk-io/<disk or all>/{read,write}_{bytes,ops}` | per second | collection |
 //! | `disk-io/<disk or all>/{io_time,read_time,write_time,queue}` | fraction of time; requests under way | collection |
 //! | `disk-usage<mount point>/{used,free,percent,inodes_percent}` | bytes, percent | 5 s |
 //! | `net/<interface or all>/{rx,tx}_{bytes,packets,errors,dropped}` | per second | collection |
-//! | `tcp/…`, `udp/…` | per second; `tcp/established` number | 0.2 s; what netstat gives 2 s |
+//! | `tcp/…`, `udp/…` | per second; `tcp/established` number | 1 s; what netstat gives 2 s |
 //! | `sockets/…` | number | 1 s |
 //! | `files/{open,percent}` | number, percent | 1 s |
 //! | `cgroup<path>/{cpu,throttled}` | seconds per second | 1 s |

@@ -1,5 +1,7 @@
 //! `/proc/pressure`: which part of the time work stood still for want of CPU, memory or disk (PSI, Linux 4.20).
 
+use std::time::Duration;
+
 use super::file::{Buffer, KeptFile};
 use super::parse::{fields, lines, number};
 use super::reader::{Names, Reader, Roots, Slot, Slots};
@@ -24,6 +26,12 @@ impl PressureReader {
 }
 
 impl Reader for PressureReader {
+    /// The shortest window that the kernel's own triggers on pressure take
+    /// (Linux, Documentation/accounting/psi.rst).
+    fn period(&self) -> Duration {
+        Duration::from_millis(500)
+    }
+
     fn discover(&mut self, buffer: &mut Buffer, names: &mut Names) {
         self.slots = [[Slot::NONE; 2]; 3];
         for ((file, slots), resource) in self.files.iter_mut().zip(&mut self.slots).zip(RESOURCES) {

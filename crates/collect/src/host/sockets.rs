@@ -78,9 +78,9 @@ pub(super) struct CountersReader {
 }
 
 impl CountersReader {
-    /// `/proc/net/snmp`: every other collection at 100 ms, in turn with `/proc/vmstat`.
+    /// `/proc/net/snmp`: counters of events as `/proc/vmstat`, and as seldom.
     pub(super) fn snmp(roots: &Roots) -> Self {
-        Self::new(KeptFile::new(roots.net("snmp")), Duration::from_millis(200), &SNMP)
+        Self::new(KeptFile::new(roots.net("snmp")), Duration::from_secs(1), &SNMP)
     }
 
     /// `/proc/net/netstat`: the kernel sums some 140 counters over all CPUs for the few that are wanted, so it is read
