@@ -15,7 +15,7 @@ const MINUTES: usize = 360;
 fn main() {
     let metrics =
         (0..SERIES).filter_map(|i| MetricName::new(&format!("node_metric_{i}{{cpu=\"{}\"}}", i % 8)).ok());
-    let metrics = metrics.map(|name| Metric { name, kind: MetricKind::Gauge }).collect();
+    let metrics = metrics.map(|name| Metric::new(name, MetricKind::Gauge)).collect();
     let schema: Arc<Schema> = Schema::new(metrics).unwrap_or_else(|error| unreachable!("{error}"));
     let folder = std::env::temp_dir().join(format!("larnax-ring-bench-{}", std::process::id()));
     let options = RingOptions::default();

@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn the_metric_that_deviates_most_comes_first_with_its_past() {
         let names = ["calm", "wild", "missing"].map(|name| MetricName::new(name).unwrap());
-        let gauges = names.clone().map(|name| Metric { name, kind: MetricKind::Gauge });
+        let gauges = names.clone().map(|name| Metric::new(name, MetricKind::Gauge));
         let schema = Schema::new(gauges.into()).unwrap();
         let mut verdict = Verdict::default();
         verdict.reset(3);
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn without_a_past_there_is_still_a_verdict_and_no_panic() {
         let schema =
-            Schema::new(vec![Metric { name: MetricName::new("a").unwrap(), kind: MetricKind::Gauge }])
+            Schema::new(vec![Metric::new(MetricName::new("a").unwrap(), MetricKind::Gauge)])
                 .unwrap();
         let mut verdict = Verdict::default();
         verdict.reset(5);

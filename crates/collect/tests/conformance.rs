@@ -60,7 +60,7 @@ async fn the_schema_stays_the_same_one_while_the_metrics_do(world: &dyn World) {
 }
 
 async fn nothing_is_left_of_the_batch_that_came_in(world: &dyn World) {
-    let foreign = Metric { name: MetricName::new("foreign").unwrap(), kind: MetricKind::Gauge };
+    let foreign = Metric::new(MetricName::new("foreign").unwrap(), MetricKind::Gauge);
     let foreign = Schema::new(vec![foreign]).unwrap();
     let mut dirty = Batch::new(Arc::clone(&foreign));
     for _ in 0..100 {

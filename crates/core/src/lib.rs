@@ -19,6 +19,6 @@ pub use event::Event;
 pub use evidence::{Evidence, MetricEvidence, Window};
 pub use model_store::{ModelStore, StoreError};
 pub use sample::{Batch, Row};
-pub use schema::{Metric, MetricKind, MetricName, Schema};
+pub use schema::{Bounds, Direction, Metric, MetricKind, MetricName, Schema};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp};
 pub use verdict::{Contribution, MetricVerdict, Score, Status, Verdict};

@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_new_row_is_all_missing_and_rows_come_back_in_order() {
-        let gauge = |name: &str| Metric { name: MetricName::new(name).unwrap(), kind: MetricKind::Gauge };
+        let gauge = |name: &str| Metric::new(MetricName::new(name).unwrap(), MetricKind::Gauge);
         let schema = Schema::new(vec![gauge("a"), gauge("b")]).unwrap();
         let mut batch = Batch::new(schema.clone());
         batch.push_row(Timestamp::from_seconds(1.0))[1] = 7.0;

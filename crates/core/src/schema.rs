@@ -75,13 +75,74 @@ pub enum MetricKind {
     Counter,
 }
 
+/// Which changes of a metric are worth telling.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Both.
+    #[default]
+    Both,
+    /// Only values above what is expected: errors, latency.
+    Above,
+    /// Only values below what is expected: throughput, free space.
+    Below,
+}
+
+/// What is known beforehand of one metric's values, from its source or its owner.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bounds {
+    /// A deviation from what is expected that is smaller than this, in the metric's unit, is nothing. Not negative.
+    pub least: f64,
+    /// Which deviations count.
+    pub direction: Direction,
+    /// The lowest possible value. What is below is anomalous, whatever was learnt.
+    pub lowest: f64,
+    /// The highest possible value. What is above is anomalous, whatever was learnt.
+    pub highest: f64,
+}
+
+impl Bounds {
+    /// Nothing is known.
+    pub const NONE: Self =
+        Self { least: 0.0, direction: Direction::Both, lowest: f64::NEG_INFINITY, highest: f64::INFINITY };
+
+    /// The part of a deviation that counts: 0 in the direction that nobody asked for.
+    pub fn counts(&self, deviation: f64) -> f64 {
+        match self.direction {
+            Direction::Both => deviation,
+            Direction::Above => deviation.max(0.0),
+            Direction::Below => deviation.min(0.0),
+        }
+    }
+
+    /// Whether a value is outside what is possible.
+    pub fn excludes(&self, value: f64) -> bool {
+        value < self.lowest || value > self.highest
+    }
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
 /// One metric of a schema.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
     /// Its name.
     pub name: MetricName,
     /// What its values mean.
     pub kind: MetricKind,
+    /// What is known beforehand of its values.
+    pub bounds: Bounds,
+}
+
+impl Metric {
+    /// A metric of which nothing is known beforehand.
+    pub fn new(name: MetricName, kind: MetricKind) -> Self {
+        Self { name, kind, bounds: Bounds::NONE }
+    }
 }
 
 /// Why metrics make no schema.
@@ -166,7 +227,7 @@ mod tests {
     use super::*;
 
     fn gauge(name: &str) -> Metric {
-        Metric { name: MetricName::new(name).unwrap(), kind: MetricKind::Gauge }
+        Metric::new(MetricName::new(name).unwrap(), MetricKind::Gauge)
     }
 
     #[test]

@@ -22,6 +22,8 @@
 //!
 //! **Cost.** 17 numbers and about 30 ns a series and sample.
 
+use larnax_core::Bounds;
+
 use crate::normalise::{Moments, Record, gain};
 
 /// Memory of the local forecast in seconds; at least four samples.
@@ -59,6 +61,8 @@ const STILL_CAP: f64 = 0.8;
 pub const MIN_SHOWN: f64 = 10.0;
 /// Samples before a band is relied on.
 pub const MIN_READY: f64 = 60.0;
+/// The least deviation, in half-widths, of a value that can't be.
+const IMPOSSIBLE: f64 = 2.0;
 /// Deviations that are told apart.
 const MAX_DEVIATION: f64 = 1e4;
 /// Values beyond this are treated as missing: their squares would overflow.
@@ -215,7 +219,7 @@ impl Band {
     /// Judges a value; moves only the shift, which is a measurement and no part of what is learnt.
     ///
     /// Hot: no allocation.
-    pub fn judge(&mut self, x: f64, row: &RowContext, caution: &mut Caution) -> Judged {
+    pub fn judge(&mut self, x: f64, bounds: &Bounds, row: &RowContext, caution: &mut Caution) -> Judged {
         if caution.seen != self.seen {
             *caution = Caution::at(self.seen, row);
         }
@@ -237,7 +241,9 @@ impl Band {
             // with that time and not with its root as for a random walk, because caches move in leaps.
             local_scale *= stretch;
         }
-        let half_width = |scale: f64| (row.k0 * scale).max(caution.margin(self.spike, scale) * self.spike);
+        let half_width = |scale: f64| {
+            (row.k0 * scale).max(caution.margin(self.spike, scale) * self.spike).max(bounds.least)
+        };
         let (level_width, local_width) = (half_width(level_scale), half_width(local_scale));
         let (from_level, from_local) = (x - self.mean, x - forecast);
         let by_level = from_level.abs() * local_width <= from_local.abs() * level_width;
@@ -249,6 +255,7 @@ impl Band {
         let shift_scale = self.shift_square.sqrt().max(SHIFT_FLOOR * ratio(floor, scale)).max(MIN_SHIFT);
         let shift_width =
             (row.k0 * shift_scale).max(caution.margin(self.shift_record, shift_scale) * self.shift_record);
+        let shift_width = shift_width.max(ratio(bounds.least, scale));
         let bound = SHIFT_CLIP * shift_width;
         self.shift += row.shift_gain * (ratio(residual, scale).clamp(-bound, bound) - self.shift);
         let (mut deviation, mut width) = (ratio(residual, half_width), half_width);
@@ -256,11 +263,15 @@ impl Band {
         if shifted.abs() > deviation.abs().max(1.0) {
             (deviation, width) = (shifted, shift_width * scale);
         }
-        let joint_scale = scale.max(RECORD_MARGIN * self.spike / row.k0);
-        let mut joint = ratio(residual, joint_scale).clamp(-JOINT_CLIP, JOINT_CLIP);
+        let joint_scale = scale.max(RECORD_MARGIN * self.spike / row.k0).max(bounds.least / row.k0);
+        let mut joint = ratio(bounds.counts(residual), joint_scale).clamp(-JOINT_CLIP, JOINT_CLIP);
         if !self.moves() {
             deviation = deviation.clamp(-STILL_CAP, STILL_CAP);
             joint = joint.clamp(-0.5 * JOINT_CLIP, 0.5 * JOINT_CLIP);
+        }
+        deviation = bounds.counts(deviation);
+        if bounds.excludes(x) && deviation.abs() <= 1.0 {
+            deviation = IMPOSSIBLE.copysign(if x < bounds.lowest { -1.0 } else { 1.0 });
         }
         let surprise = from_level.abs().min(from_local.abs());
         Judged { value: x, expected, half_width: width, deviation, surprise, joint }

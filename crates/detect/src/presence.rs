@@ -202,7 +202,7 @@ mod tests {
     use larnax_core::{Metric, MetricKind};
 
     fn schema(names: &[&str]) -> Arc<Schema> {
-        let metric = |name: &&str| Metric { name: MetricName::new(name).unwrap(), kind: MetricKind::Gauge };
+        let metric = |name: &&str| Metric::new(MetricName::new(name).unwrap(), MetricKind::Gauge);
         Schema::new(names.iter().map(metric).collect()).unwrap()
     }
 

@@ -137,7 +137,7 @@ mod tests {
     use larnax_core::{Metric, MetricKind, MetricName, Score};
 
     fn schema(names: &[&str]) -> Arc<Schema> {
-        let metric = |n: &&str| Metric { name: MetricName::new(n).unwrap(), kind: MetricKind::Gauge };
+        let metric = |n: &&str| Metric::new(MetricName::new(n).unwrap(), MetricKind::Gauge);
         Schema::new(names.iter().map(metric).collect()).unwrap()
     }
 

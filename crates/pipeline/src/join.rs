@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use larnax_core::{Metric, MetricKind, MetricName, Row, Schema, Timestamp};
+use larnax_core::{Bounds, Metric, MetricKind, MetricName, Row, Schema, Timestamp};
 
 use crate::rate::CounterState;
 
@@ -101,7 +101,7 @@ impl Join {
             input.slots = slots;
         }
 
-        let metric = |c: Candidate| Metric { name: c.name, kind: MetricKind::Gauge };
+        let metric = |c: Candidate| Metric { name: c.name, kind: MetricKind::Gauge, bounds: c.bounds };
         match Schema::new(candidates.into_iter().map(metric).collect()) {
             Ok(joined) if joined != self.schema => {
                 self.schema = joined;
@@ -119,9 +119,9 @@ impl Join {
         for (i, input) in self.inputs.iter().enumerate() {
             let Some(schema) = &input.schema else { continue };
             for &from in &input.selected {
-                let Metric { name, kind } = &schema.metrics()[from as usize];
+                let Metric { name, kind, bounds } = &schema.metrics()[from as usize];
                 let Some(name) = unique(name, i, &mut names) else { continue };
-                candidates.push(Candidate { input: i, from, name, kind: *kind });
+                candidates.push(Candidate { input: i, from, name, kind: *kind, bounds: *bounds });
             }
         }
         candidates
@@ -195,6 +195,7 @@ struct Candidate {
     from: u32,
     name: MetricName,
     kind: MetricKind,
+    bounds: Bounds,
 }
 
 /// The name under which a metric of an input stands in the joined schema; none if even the prefixed name is taken.

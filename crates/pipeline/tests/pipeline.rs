@@ -11,7 +11,7 @@ use larnax_pipeline::{Options, Pattern, Pipeline, Step};
 use MetricKind::{Counter, Gauge};
 
 fn schema(metrics: &[(&str, MetricKind)]) -> Arc<Schema> {
-    let metric = |&(name, kind): &(&str, MetricKind)| Metric { name: MetricName::new(name).unwrap(), kind };
+    let metric = |&(name, kind): &(&str, MetricKind)| Metric::new(MetricName::new(name).unwrap(), kind);
     Schema::new(metrics.iter().map(metric).collect()).unwrap()
 }
 

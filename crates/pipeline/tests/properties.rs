@@ -11,9 +11,9 @@ use proptest::prelude::*;
 
 fn schema(metrics: &[(String, bool)]) -> Arc<Schema> {
     let mut seen = std::collections::BTreeSet::new();
-    let metric = |(name, counter): &(String, bool)| Metric {
-        name: MetricName::new(name).unwrap(),
-        kind: if *counter { MetricKind::Counter } else { MetricKind::Gauge },
+    let metric = |(name, counter): &(String, bool)| {
+        let kind = if *counter { MetricKind::Counter } else { MetricKind::Gauge };
+        Metric::new(MetricName::new(name).unwrap(), kind)
     };
     Schema::new(metrics.iter().filter(|(name, _)| seen.insert(name)).map(metric).collect()).unwrap()
 }

@@ -153,7 +153,7 @@ pub(super) fn decode_schema(id: u64, payload: &[u8]) -> Option<Arc<Schema>> {
             b'c' => MetricKind::Counter,
             _ => return None,
         };
-        Some(Metric { name: MetricName::new(line.get(1..)?).ok()?, kind })
+        Some(Metric::new(MetricName::new(line.get(1..)?).ok()?, kind))
     });
     let schema = Schema::new(metrics.collect::<Option<Vec<_>>>()?).ok()?;
     (schema_id(&schema) == id).then_some(schema)

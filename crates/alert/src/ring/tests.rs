@@ -8,7 +8,7 @@ use super::*;
 use crate::testing::{assert_passed, at, run_with_small_disk, small_disk};
 
 fn schema(names: &[&str]) -> Arc<Schema> {
-    let metric = |name: &&str| Metric { name: MetricName::new(name).unwrap(), kind: MetricKind::Gauge };
+    let metric = |name: &&str| Metric::new(MetricName::new(name).unwrap(), MetricKind::Gauge);
     Schema::new(names.iter().map(metric).collect()).unwrap()
 }
 

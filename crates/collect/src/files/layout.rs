@@ -202,7 +202,7 @@ impl Columns<'_> {
                 self.warnings
                     .push(format!("column name `{title}` stands twice: column {column} is called `{name}`"));
             }
-            schema.push(Metric { name: MetricName::new(&name).ok()?, kind: MetricKind::Gauge });
+            schema.push(Metric::new(MetricName::new(&name).ok()?, MetricKind::Gauge));
         }
         Schema::new(schema).ok()
     }

@@ -85,6 +85,11 @@ impl Reader for MemoryReader {
             self.swap_used = names.add("mem/swap_used");
             self.swap_percent = names.add("mem/swap_percent");
         }
+        if let Some(total) = found[TOTAL] {
+            for slot in self.slots.iter().chain([&self.used, &self.swap_used]) {
+                names.share(*slot, total as f64 * 1024.0);
+            }
+        }
     }
 
     fn read(&mut self, buffer: &mut Buffer, slots: &mut Slots<'_>) {

@@ -33,6 +33,7 @@ mod cpu;
 mod disk;
 mod file;
 mod filesystem;
+mod least;
 mod load;
 mod memory;
 mod network;

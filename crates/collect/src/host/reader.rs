@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use larnax_core::{Metric, MetricKind, MetricName};
+use larnax_core::{Bounds, Metric, MetricKind, MetricName};
 
 use super::file::Buffer;
+use super::least::least;
 
 /// Reads some files and fills the metrics that come out of them.
 ///
@@ -54,8 +55,16 @@ impl Names {
         if !self.seen.insert(name.clone()) {
             return Slot::NONE;
         }
-        self.metrics.push(Metric { name, kind: MetricKind::Gauge });
+        let bounds = Bounds { least: least(name.as_str()), lowest: 0.0, ..Bounds::NONE };
+        self.metrics.push(Metric { name, kind: MetricKind::Gauge, bounds });
         Slot(self.metrics.len() as u32 - 1)
+    }
+
+    /// Says that a metric is a share of `total`, of which a hundredth is the least that matters.
+    pub(super) fn share(&mut self, slot: Slot, total: f64) {
+        if let Some(metric) = self.metrics.get_mut(slot.0 as usize).filter(|_| total > 0.0) {
+            metric.bounds.least = 0.01 * total;
+        }
     }
 
     /// Counts metrics that a limit keeps out.

@@ -112,7 +112,7 @@ impl Table {
         let name = MetricName::new(name).ok()?;
         let slot = self.known.len() as u32;
         self.by_name.insert(name.clone(), slot);
-        self.known.push(Known { metric: Metric { name, kind }, absent_since: None });
+        self.known.push(Known { metric: Metric::new(name, kind), absent_since: None });
         self.slots.push(Slot { value: f64::NAN, scrape: 0, step: NO_STEP });
         self.name_bytes = name_bytes;
         self.schema = None;

@@ -28,7 +28,7 @@ mod saved;
 
 use std::sync::Arc;
 
-use larnax_core::{MetricVerdict, Row, Schema, Score, Status, Timestamp, Verdict};
+use larnax_core::{Bounds, MetricVerdict, Row, Schema, Score, Status, Timestamp, Verdict};
 
 use crate::bands::{
     Band, Caution, Judged, LOCAL_SECONDS, MAX_VALUE, MIN_READY, MIN_SHOWN, RowContext, SHIFT_SECONDS,
@@ -60,6 +60,7 @@ pub struct Birch {
     tuning: Tuning,
     schema: Option<Arc<Schema>>,
     bands: Vec<Band>,
+    bounds: Vec<Bounds>,
     clusters: Clusters<f32>,
     /// Variance of the residuals around their nearest cluster, per series.
     pooled: Vec<f32>,
@@ -90,6 +91,7 @@ impl Birch {
             tuning: Tuning::default(),
             schema: None,
             bands: Vec::new(),
+            bounds: Vec::new(),
             clusters: Clusters::new(0),
             pooled: Vec::new(),
             threshold: Threshold::default(),
@@ -238,6 +240,8 @@ impl Detector for Birch {
         {
             self.rearrange(&from);
         }
+        self.bounds.clear();
+        self.bounds.extend(schema.metrics().iter().map(|metric| metric.bounds));
         self.scored = None;
         self.judged.clear();
         self.judged.resize(schema.len(), Judged::default());
@@ -264,9 +268,8 @@ impl Detector for Birch {
         let mut caution = Caution::at(0.0, &context);
         let (mut expected, mut observed) = (0u32, 0u32);
         let slots = self.judged.iter_mut().zip(&mut self.joint).zip(&mut verdict.metrics);
-        for (i, ((band, &x), ((judged, joint), out))) in
-            self.bands.iter_mut().zip(row.values).zip(slots).enumerate()
-        {
+        let series = self.bands.iter_mut().zip(&self.bounds).zip(row.values);
+        for (i, (((band, bounds), &x), ((judged, joint), out))) in series.zip(slots).enumerate() {
             *joint = f32::NAN;
             let known = band.seen > 0.0 && band.missing < GIVEN_UP;
             expected += u32::from(known);
@@ -289,7 +292,7 @@ impl Detector for Birch {
                 *judged = Judged::default();
                 continue;
             }
-            *judged = band.judge(x, &context, &mut caution);
+            *judged = band.judge(x, bounds, &context, &mut caution);
             *out = MetricVerdict {
                 expected: judged.expected,
                 lower: judged.expected - judged.half_width,

@@ -76,7 +76,7 @@ impl Saved {
             .map(|(i, name)| {
                 let kind =
                     if self.counters.contains(&(i as u32)) { MetricKind::Counter } else { MetricKind::Gauge };
-                MetricName::new(name).map(|name| Metric { name, kind })
+                MetricName::new(name).map(|name| Metric::new(name, kind))
             })
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| inconsistent(e.to_string()))?;

@@ -8,7 +8,7 @@ use larnax_core::{Component, Metric, MetricKind, MetricName, Row, Schema, Status
 use larnax_detect::{AlertBudget, Change, Settings, Watch};
 
 pub(crate) fn schema(names: &[String]) -> Arc<Schema> {
-    let metric = |name: &String| Metric { name: MetricName::new(name).unwrap(), kind: MetricKind::Gauge };
+    let metric = |name: &String| Metric::new(MetricName::new(name).unwrap(), MetricKind::Gauge);
     Schema::new(names.iter().map(metric).collect()).unwrap()
 }
 

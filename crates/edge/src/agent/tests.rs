@@ -45,7 +45,7 @@ impl Bench {
             listeners: Vec::new(),
         });
         agent.apply(&plan(yaml));
-        let gauge = |name: &str| Metric { name: MetricName::new(name).unwrap(), kind: MetricKind::Gauge };
+        let gauge = |name: &str| Metric::new(MetricName::new(name).unwrap(), MetricKind::Gauge);
         let schema = Schema::new(["load", "latency", "errors"].map(gauge).to_vec()).unwrap();
         Self { agent, clock, schema, noise: 1 }
     }
