@@ -163,8 +163,7 @@ mod tests {
     #[test]
     fn without_a_past_there_is_still_a_verdict_and_no_panic() {
         let schema =
-            Schema::new(vec![Metric::new(MetricName::new("a").unwrap(), MetricKind::Gauge)])
-                .unwrap();
+            Schema::new(vec![Metric::new(MetricName::new("a").unwrap(), MetricKind::Gauge)]).unwrap();
         let mut verdict = Verdict::default();
         verdict.reset(5);
         verdict.metrics.iter_mut().for_each(|metric| metric.deviation = 3.0);

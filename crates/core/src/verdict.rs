@@ -68,8 +68,11 @@ impl MetricVerdict {
 /// What a detector says about one sample. Owned by the caller and reused.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
-    /// How far from normal the sample is as a whole.
+    /// How far from normal the sample is as a whole; it holds while an anomaly lasts.
     pub score: Score,
+    /// How strongly this sample alone says that something has begun. Above 1 an anomaly opens at once; 0 where nothing
+    /// begins, and where the detector leaves it to the tracker to count anomalous samples.
+    pub onset: Score,
     /// How much the verdict can be relied on.
     pub status: Status,
     /// One entry per metric of the schema.
@@ -91,6 +94,7 @@ impl Verdict {
     /// Makes room for `metrics` metrics and forgets what stood there. Allocates only when it grows.
     pub fn reset(&mut self, metrics: usize) {
         self.score = Score::default();
+        self.onset = Score::default();
         self.status = Status::default();
         self.metrics.clear();
         self.metrics.resize(metrics, MetricVerdict::NONE);

@@ -105,12 +105,13 @@ impl Tracker {
         ((bits & mask).count_ones(), length as u32)
     }
 
-    /// Takes in a sample. The second result says that a stretch is over: `Some(true)` where it was an anomaly,
-    /// `Some(false)` where it was not.
+    /// Takes in a sample. `begins` says that it is enough to open an anomaly by itself. The second result says that a stretch
+    /// is over: `Some(true)` where it was an anomaly, `Some(false)` where it was not.
     pub fn step(
         &mut self,
         time: Timestamp,
         flagged: bool,
+        begins: bool,
         times: &Times,
         period: f64,
     ) -> (Step, Option<bool>) {
@@ -139,7 +140,7 @@ impl Tracker {
             }
             return (Step::Same, None);
         }
-        if flagged && f64::from(count) >= SHARE * f64::from(length) - 1e-9 {
+        if flagged && (begins || f64::from(count) >= SHARE * f64::from(length) - 1e-9) {
             self.opened = Some(now);
             if since(self.closed) <= times.rejoin + since(self.onset) {
                 self.reopened = true;
@@ -190,7 +191,7 @@ mod tests {
         let mut steps = Vec::new();
         for (i, flag) in flags.chars().enumerate() {
             let t = i as f64 * period;
-            let (step, _) = tracker.step(Timestamp::from_seconds(t), flag == 'x', &TIMES, period);
+            let (step, _) = tracker.step(Timestamp::from_seconds(t), flag == 'x', false, &TIMES, period);
             if step != Step::Same {
                 steps.push((t, step));
             }
@@ -256,8 +257,16 @@ mod tests {
         let ended: Vec<bool> = "..x.......x"
             .chars()
             .enumerate()
-            .filter_map(|(i, flag)| tracker.step(at(i as f64), flag == 'x', &TIMES, 1.0).1)
+            .filter_map(|(i, flag)| tracker.step(at(i as f64), flag == 'x', false, &TIMES, 1.0).1)
             .collect();
         assert_eq!(ended, [false]);
+    }
+
+    #[test]
+    fn a_sample_that_begins_something_opens_at_once() {
+        let mut tracker = Tracker::default();
+        let at = |t: f64| Timestamp::from_seconds(t);
+        assert_eq!(tracker.step(at(0.0), false, false, &TIMES, 1.0).0, Step::Same);
+        assert_eq!(tracker.step(at(1.0), true, true, &TIMES, 1.0).0, Step::Open(at(1.0)));
     }
 }

@@ -36,7 +36,8 @@ impl Collectors {
                 let (agent, clock, source) = (Rc::clone(agent), Rc::clone(clock), source.clone());
                 let schedule = Schedule::new(&source.name(), planned.interval);
                 let together = judged_together(planned);
-                tasks.push(tokio::task::spawn_local(collect(source, schedule, together, place, agent, clock)));
+                tasks
+                    .push(tokio::task::spawn_local(collect(source, schedule, together, place, agent, clock)));
             }
         }
         Self(tasks)

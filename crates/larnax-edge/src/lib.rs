@@ -74,7 +74,8 @@ pub struct Started {
 /// When the config has errors or something can't be opened.
 pub fn run(args: AgentArgs, extras: Extras) -> anyhow::Result<()> {
     start_log()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
     runtime.block_on(watch(args, extras))
 }
 

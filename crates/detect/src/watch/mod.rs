@@ -321,8 +321,10 @@ impl Watch {
     /// Scored and ready: opens, continues or ends the deviation, then learns.
     fn track(&mut self, row: Row<'_>, budget: &mut AlertBudget, changes: &mut Vec<Change>) {
         let score = self.verdict.score;
-        let flagged = if self.deviation.is_some() { self.holds() } else { score.is_anomalous() };
-        let (step, over) = self.tracker.step(row.time, flagged, &self.times(), self.period);
+        let begins = self.verdict.onset.is_anomalous();
+        let flagged = if self.deviation.is_some() { self.holds() } else { score.is_anomalous() || begins };
+        let score = if self.verdict.onset > score { self.verdict.onset } else { score };
+        let (step, over) = self.tracker.step(row.time, flagged, begins, &self.times(), self.period);
         if let Some(was_anomaly) = over {
             self.detector.settle(was_anomaly);
         }
