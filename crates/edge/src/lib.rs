@@ -1,7 +1,7 @@
 //! The edge role: wires collect, pipeline, detect and alert, keeps what is learnt, and serves what it knows.
 //!
 //! [`Edge::create`] checks and opens everything; [`Edge::run`] watches until it is told to stop. Everything runs on one
-//! thread, in a [`tokio::task::LocalSet`].
+//! thread: call it on a runtime that takes local tasks.
 
 pub mod discover;
 pub mod process;
