@@ -152,6 +152,9 @@ pub trait ModelStore: fmt::Debug {
     /// [`ModelStore::damaged`], and the version before it is handed out instead.
     fn get(&self, name: &str) -> Result<Option<Stored>, StoreError>;
 
+    /// The version before the newest one, where it is kept and readable.
+    fn previous(&self, name: &str) -> Result<Option<Stored>, StoreError>;
+
     /// Writes the next version if the newest one is `expected` (0: none yet), and says which version it became.
     fn put(&self, name: &str, expected: u64, bytes: &[u8]) -> Result<u64, StoreError>;
 

@@ -6,7 +6,7 @@ use larnax_core::model_store::Envelope;
 use larnax_core::{Anomaly, AnomalyKind, Timestamp};
 use prost::Message as _;
 
-use crate::detector::{DetectError, open};
+use crate::detector::{DetectError, DetectorKind, open};
 use crate::tracker::Tracker;
 use crate::watch::Watch;
 
@@ -62,6 +62,15 @@ impl Watch {
             churning: churning.to_vec(),
         };
         Envelope { kind: KIND, version: VERSION, payload: &saved.encode_to_vec() }.encode()
+    }
+
+    /// Which detector saved state is of.
+    ///
+    /// # Errors
+    /// When it can't be read, or is of a detector that this program doesn't have.
+    pub fn detector_of(bytes: &[u8]) -> Result<DetectorKind, DetectError> {
+        let saved: Saved = open(bytes, KIND, VERSION)?;
+        Envelope::decode(&saved.detector)?.kind.parse()
     }
 
     /// Takes over saved state; open anomalies go on under their ids. On an error the watch is as it was.

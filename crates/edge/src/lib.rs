@@ -4,6 +4,7 @@
 //! thread: call it on a runtime that takes local tasks.
 
 pub mod discover;
+pub mod models;
 pub mod process;
 pub mod server;
 
@@ -12,7 +13,6 @@ mod client;
 mod history;
 mod journal;
 mod keeper;
-mod models;
 mod plan;
 mod report;
 mod sinks;

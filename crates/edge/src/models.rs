@@ -19,14 +19,17 @@ const VERSION_BYTES: usize = 8;
 /// A file is the version as eight bytes, little endian, and then the model in its envelope (magic, kind, version,
 /// length, checksum), which is how damage is found.
 #[derive(Debug)]
-pub(crate) struct FileStore {
+pub struct FileStore {
     folder: PathBuf,
     damaged: RefCell<Vec<String>>,
 }
 
 impl FileStore {
     /// Uses `folder`, making it where it is missing.
-    pub(crate) fn open(folder: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn open(folder: &Path) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         Ok(Self { folder: folder.to_owned(), damaged: RefCell::default() })
     }
@@ -86,6 +89,10 @@ impl ModelStore for FileStore {
             Some(stored) => Ok(Some(stored)),
             None => self.read(name, PREVIOUS),
         }
+    }
+
+    fn previous(&self, name: &str) -> Result<Option<Stored>, StoreError> {
+        self.read(name, PREVIOUS)
     }
 
     fn put(&self, name: &str, expected: u64, bytes: &[u8]) -> Result<u64, StoreError> {
@@ -151,6 +158,8 @@ mod tests {
         assert_eq!(store.put("node/local/a:1", 1, &model(b"two")).unwrap(), 2);
         let stored = store.get("node/local/a:1").unwrap().unwrap();
         assert_eq!((stored.version, stored.bytes), (2, model(b"two")));
+        let before = store.previous("node/local/a:1").unwrap().unwrap();
+        assert_eq!((before.version, before.bytes), (1, model(b"one")));
         assert_eq!(store.list("node/").unwrap(), ["node/local/a:1"]);
     }
 

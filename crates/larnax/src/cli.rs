@@ -52,6 +52,9 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Check a config file and print what it means
     Check(CheckArgs),
+    /// What agents have learnt: list, carry to another machine, join, take back
+    #[command(after_help = MODELS_HELP)]
+    Models(ModelsArgs),
     /// Print completions for a shell
     #[command(
         after_help = "Example:\n  larnax completions bash > ~/.local/share/bash-completion/completions/larnax"
@@ -113,6 +116,60 @@ pub(crate) struct CheckArgs {
     #[arg(short, long, value_enum, default_value = "table")]
     pub(crate) output: Output,
 }
+
+#[derive(Debug, Args)]
+pub(crate) struct ModelsArgs {
+    #[command(subcommand)]
+    pub(crate) command: ModelsCommand,
+    /// The folder of an agent's state [default: that of `larnax up`]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// How the list is printed
+    #[arg(short, long, value_enum, default_value = "table", global = true)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// What is stored
+    List,
+    /// Write one model to a file: a snapshot, or a warm start for another machine
+    Export {
+        /// As `larnax models list` names it
+        name: String,
+        /// Where it goes
+        file: PathBuf,
+    },
+    /// Take a model from a file; its agent must not run
+    Import {
+        /// What was exported or merged
+        file: PathBuf,
+        /// Under which name
+        name: String,
+    },
+    /// Go back to the version before the newest one; its agent must not run
+    Rollback {
+        /// As `larnax models list` names it
+        name: String,
+    },
+    /// Join what several agents learnt about the same kind of component; no sample is needed or kept
+    Merge {
+        /// Exported models, or files of a state folder
+        #[arg(required = true, num_args = 2.., value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Where the joined model goes
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+const MODELS_HELP: &str = "\
+Examples:
+  larnax models list
+  larnax models export component/node/local/edge-17 edge-17.model
+  larnax models merge edge-17.model edge-18.model --out nodes.model
+  larnax models import nodes.model component/node/local/edge-19 --state /var/lib/larnax
+  larnax models rollback component/node/local/edge-17";
 
 const UP_HELP: &str = "\
 Examples:

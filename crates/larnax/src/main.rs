@@ -5,6 +5,7 @@ mod cli;
 mod client;
 mod detect;
 mod explain;
+mod models;
 mod output;
 mod pages;
 mod status;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         Command::Status(args) => status::status(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Check(args) => check::check(&args),
+        Command::Models(args) => models::models(&args),
         Command::Completions { shell } => cli::completions(shell),
     };
     outcome.unwrap_or_else(|error| {
