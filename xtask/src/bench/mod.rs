@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: measurements that are run by hand, side by side with what a user would pick instead.
 
 mod edge;
+mod load;
 mod machine;
 mod meter;
 mod report;
@@ -10,12 +11,15 @@ mod subject;
 use anyhow::{Result, bail};
 use lexopt::{Arg, Parser, ValueExt};
 
+const BENCHES: &str = "`edge` and `load`";
+
 /// Runs the bench that the arguments after `bench` name.
 pub(crate) fn run(mut arguments: Parser) -> Result<()> {
     match arguments.next()? {
         Some(Arg::Value(name)) if name == "edge" => edge::run(&edge::Options::parse(arguments)?),
-        Some(Arg::Value(name)) => bail!("no bench `{}`; there is `edge`", name.string()?),
+        Some(Arg::Value(name)) if name == "load" => load::run(&load::Options::parse(arguments)?),
+        Some(Arg::Value(name)) => bail!("no bench `{}`; there are {BENCHES}", name.string()?),
         Some(other) => Err(other.unexpected().into()),
-        None => bail!("which bench? There is `edge`"),
+        None => bail!("which bench? There are {BENCHES}"),
     }
 }

@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use crate::cargo::root;
 
-/// Writes `bench/results/DATE-edge.json`. A second run on the same day replaces the first.
-pub(crate) fn keep(result: &Value) -> Result<()> {
+/// Writes `bench/results/DATE-BENCH.json`. A second run on the same day replaces the first.
+pub(crate) fn keep(result: &Value, bench: &str) -> Result<()> {
     let folder = root().join("bench/results");
     std::fs::create_dir_all(&folder)?;
-    let name = format!("{}-edge.json", result["date"].as_str().unwrap_or_default());
+    let name = format!("{}-{bench}.json", result["date"].as_str().unwrap_or_default());
     std::fs::write(folder.join(&name), format!("{result:#}\n"))?;
     eprintln!("kept bench/results/{name}");
     Ok(())
