@@ -30,6 +30,8 @@ cargo xtask deny
         Checks licences, sources and advisories of all dependencies; installs cargo-deny first (minutes).
 cargo xtask bench edge [--seconds N] [--settle N] [--interval 5s]... [--no-host] [--cold-build]
         Measures larnax-edge beside Prometheus, vmagent and node_exporter; see bench/README.md.
+cargo xtask bench quota [--detector NAME]...
+        Collecting by interval, detectors under CPU quotas, and both together on a tenth of a CPU. Needs root.
 cargo xtask bench load [--rounds 5] [--detector NAME]
         Loads this machine with stress-ng in five ways, and says which larnax-edge noticed and how soon.
 ";

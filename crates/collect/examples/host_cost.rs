@@ -1,7 +1,7 @@
-//! What watching this machine costs: collects every 100 ms for 10 s (or as many seconds as the first argument says) and
-//! prints the number of metrics and the CPU time.
+//! What watching this machine costs: collects every 100 ms for 10 s and prints the number of metrics and the CPU time.
+//! Other durations may be given: seconds, and milliseconds between collections.
 //!
-//! `cargo run --release -p larnax-collect --example host_cost`
+//! `cargo run --release -p larnax-collect --example host_cost -- 10 100`
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -11,22 +11,21 @@ use larnax_collect::host::{HostOptions, HostSource};
 use larnax_core::{Batch, SystemClock};
 use rustix::time::{ClockId, clock_gettime};
 
-const INTERVAL: Duration = Duration::from_millis(100);
-
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let seconds: u32 = std::env::args().nth(1).map_or(Ok(10), |text| text.parse())?;
+    let number = |at, default| std::env::args().nth(at).map_or(Ok(default), |text| text.parse::<u32>());
+    let (seconds, interval) = (number(1, 10)?, Duration::from_millis(number(2, 100)?.max(1).into()));
     let mut host = HostSource::new(HostOptions::default(), Rc::new(SystemClock))?;
     let mut batch = Batch::new(host.schema().clone());
     let start = Instant::now();
     // Two collections to be warm.
     host.collect_at(start.elapsed(), &mut batch)?;
-    std::thread::sleep(INTERVAL);
+    std::thread::sleep(interval);
     host.collect_at(start.elapsed(), &mut batch)?;
 
     let (begin, before) = (Instant::now(), cpu());
-    let collections = seconds * 10;
+    let collections = (seconds * 1000 / interval.as_millis() as u32).max(1);
     for i in 1..=collections {
-        std::thread::sleep((begin + INTERVAL * i).saturating_duration_since(Instant::now()));
+        std::thread::sleep((begin + interval * i).saturating_duration_since(Instant::now()));
         host.collect_at(start.elapsed(), &mut batch)?;
     }
     let (spent, took) = (cpu() - before, begin.elapsed());

@@ -132,7 +132,9 @@ fn alerts(agent: &Agent) -> usize {
 
 /// The results as Markdown.
 fn table(result: &Value) -> String {
-    let mut text = String::from("\n| load | noticed within 15 s | median seconds | calm after, median |\n|---|---|---|---|\n");
+    let mut text = String::from(
+        "\n| load | noticed within 15 s | median seconds | calm after, median |\n|---|---|---|---|\n",
+    );
     let rows = result["rows"].as_array().map_or(&[][..], Vec::as_slice);
     for (name, _) in LOADS {
         let mine: Vec<&Value> = rows.iter().filter(|row| row["load"] == name).collect();
@@ -145,7 +147,13 @@ fn table(result: &Value) -> String {
         let within = noticed.iter().filter(|&&s| s <= 15.0).count();
         let median = |all: &[f64]| all.get(all.len() / 2).map_or("–".to_owned(), |s| format!("{s:.1}"));
         // Writing to a string can't fail.
-        let _ = writeln!(text, "| {name} | {within} of {} | {} | {} |", mine.len(), median(&noticed), median(&calm));
+        let _ = writeln!(
+            text,
+            "| {name} | {within} of {} | {} | {} |",
+            mine.len(),
+            median(&noticed),
+            median(&calm)
+        );
     }
     let _ = writeln!(text, "\n{} alerts were given.", result["alerts"]);
     text
@@ -158,7 +166,8 @@ mod tests {
     #[test]
     fn what_was_noticed_late_or_never_does_not_count() {
         let row = |seconds: Value| json!({"load": "cpu", "noticed_after_seconds": seconds, "calm_after_seconds": 20.0});
-        let text = table(&json!({"alerts": 1, "rows": [row(json!(4.0)), row(json!(16.0)), row(Value::Null)]}));
+        let text =
+            table(&json!({"alerts": 1, "rows": [row(json!(4.0)), row(json!(16.0)), row(Value::Null)]}));
         assert!(text.contains("| cpu | 1 of 3 | 16.0 | 20.0 |"), "{text}");
     }
 }

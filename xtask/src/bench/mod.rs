@@ -4,6 +4,7 @@ mod edge;
 mod load;
 mod machine;
 mod meter;
+mod quota;
 mod report;
 mod sink;
 mod subject;
@@ -11,13 +12,14 @@ mod subject;
 use anyhow::{Result, bail};
 use lexopt::{Arg, Parser, ValueExt};
 
-const BENCHES: &str = "`edge` and `load`";
+const BENCHES: &str = "`edge`, `load` and `quota`";
 
 /// Runs the bench that the arguments after `bench` name.
 pub(crate) fn run(mut arguments: Parser) -> Result<()> {
     match arguments.next()? {
         Some(Arg::Value(name)) if name == "edge" => edge::run(&edge::Options::parse(arguments)?),
         Some(Arg::Value(name)) if name == "load" => load::run(&load::Options::parse(arguments)?),
+        Some(Arg::Value(name)) if name == "quota" => quota::run(arguments),
         Some(Arg::Value(name)) => bail!("no bench `{}`; there are {BENCHES}", name.string()?),
         Some(other) => Err(other.unexpected().into()),
         None => bail!("which bench? There are {BENCHES}"),
