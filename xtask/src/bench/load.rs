@@ -62,7 +62,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let machine = machine::describe()?;
     let folder = tempfile::tempdir()?;
     let config = folder.path().join("larnax.yaml");
-    let detector = options.detector.as_ref().map_or(String::new(), |name| format!("detector: {name}\n"));
+    let detector =
+        options.detector.as_ref().map_or(String::new(), |name| format!("detect: {{detector: {name}}}\n"));
     std::fs::write(&config, format!("host: true\ninterval: 1s\n{detector}"))?;
     let agent = Agent::start("larnax-edge", &["--config", &config.display().to_string()]);
     eprintln!("warming up");

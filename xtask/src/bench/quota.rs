@@ -17,8 +17,8 @@ use crate::cargo::{self, cargo, root};
 
 /// Milliseconds between collections.
 const INTERVALS: [u64; 7] = [100, 200, 500, 1_000, 2_000, 5_000, 10_000];
-/// Collections measured at each interval.
-const COLLECTIONS: u64 = 40;
+/// How long collecting is measured at each interval, in seconds.
+const COLLECTING: u64 = 40;
 /// Shares of one CPU; the last is no limit.
 const QUOTAS: [Option<f64>; 6] = [Some(0.1), Some(0.2), Some(0.4), Some(0.6), Some(1.0), None];
 /// As in the paper.
@@ -74,8 +74,8 @@ fn collecting() -> Result<Vec<Value>> {
     let program = example("larnax-collect", "host_cost")?;
     let mut rows = Vec::new();
     for interval in INTERVALS {
-        let seconds = (COLLECTIONS * interval / 1_000).max(10);
-        let text = cargo::output(Command::new(&program).args([seconds.to_string(), interval.to_string()]))?;
+        let text =
+            cargo::output(Command::new(&program).args([COLLECTING.to_string(), interval.to_string()]))?;
         let spent = text.split(": ").nth(1).and_then(|rest| rest.split(' ').next()?.parse::<f64>().ok());
         let spent = spent.with_context(|| format!("host_cost printed no CPU time: {text}"))?;
         rows.push(json!({ "interval_ms": interval, "cpu_ms_per_second": spent }));
@@ -88,7 +88,7 @@ fn collecting() -> Result<Vec<Value>> {
 fn agent(detector: &str) -> Result<Value> {
     let folder = tempfile::tempdir()?;
     let config = folder.path().join("larnax.yaml");
-    std::fs::write(&config, format!("host: true\ninterval: 500ms\ndetector: {detector}\n"))?;
+    std::fs::write(&config, format!("host: true\ninterval: 500ms\ndetect: {{detector: {detector}}}\n"))?;
     let agent = Agent::start("larnax-edge", &["--config", &config.display().to_string()]);
     let group = Group::make(0.1)?;
     group.take(agent.pid())?;
