@@ -8,6 +8,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use larnax_detect::DetectorKind;
 use larnax_edge::AgentArgs;
 
+use crate::evaluate::EvaluateArgs;
+
 /// Exit code of a command that could not do what it was asked. 0 is success, 2 a command line that is no command.
 pub(crate) const FAILED: u8 = 1;
 /// Exit code of `status` when anomalies are open, and of `check` when the config has errors.
@@ -45,6 +47,8 @@ pub(crate) enum Command {
     Edge(AgentArgs),
     /// Judge each row of CSV files by the rows before it
     Detect(DetectArgs),
+    /// How well labelled data sets are judged: accuracy, alerts as shipped, cost
+    Evaluate(EvaluateArgs),
     /// What a running agent watches, and what is wrong
     #[command(after_help = STATUS_HELP)]
     Status(AskArgs),

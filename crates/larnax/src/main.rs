@@ -4,6 +4,7 @@ mod check;
 mod cli;
 mod client;
 mod detect;
+mod evaluate;
 mod explain;
 mod models;
 mod output;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
             larnax_edge::run(args, larnax_edge::Extras::default()).map(|()| ExitCode::SUCCESS)
         }
         Command::Detect(args) => detect::detect(&args),
+        Command::Evaluate(args) => evaluate::evaluate(&args),
         Command::Status(args) => status::status(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Check(args) => check::check(&args),

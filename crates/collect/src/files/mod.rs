@@ -16,6 +16,7 @@ mod time;
 pub use error::{FileError, Problem};
 pub use lines::MAX_LINE_BYTES;
 pub use source::{FileOptions, FileSource, Record};
+pub use time::parse as parse_time;
 
 /// The most columns that a file may have.
 pub const MAX_COLUMNS: usize = 10_000;

@@ -9,7 +9,7 @@ const SECONDS_BELOW: u64 = 100_000_000_000;
 /// Reads a time: RFC 3339 (`2006-01-02T15:04:05.1+01:00`); a date with or without a time of day
 /// (`2006-01-02 15:04:05.1`, `2006-01-02T15:04`, `2006-01-02`), which is taken as UTC; or the time since the epoch in
 /// seconds, milliseconds, microseconds or nanoseconds, told apart by magnitude, with or without a fraction.
-pub(super) fn parse(text: &str) -> Option<Timestamp> {
+pub fn parse(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     if is_calendar(text) { calendar(text) } else { epoch(text) }
 }
