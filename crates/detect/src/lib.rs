@@ -7,6 +7,7 @@
 //! | [`detector`] | the trait that every detector implements, and its errors |
 //! | [`birch`] | the first detector: per-series bands, and clusters over all series together |
 //! | [`identity`] | what a detector of the IFTM family is made of: forecasts or reconstructions of rows |
+//! | [`lstm`] | a recurrent network that forecasts all metrics together |
 //! | [`bands`] | what one series is expected to do: level, local forecast, its own record of surprises |
 //! | [`normalise`] | moving mean and variance; records that fade |
 //! | [`threshold`] | the moving threshold over errors |
@@ -23,6 +24,7 @@ pub mod budget;
 pub mod detector;
 pub mod explain;
 pub mod identity;
+pub mod lstm;
 pub mod normalise;
 pub mod presence;
 pub mod state;
