@@ -168,6 +168,20 @@ fn what_is_found_out_can_be_said_instead() {
 }
 
 #[test]
+fn the_column_of_labels_can_be_named_and_is_no_metric() {
+    let open = |column: &str| {
+        let options = FileOptions { label_column: Some(column.to_owned()), ..FileOptions::default() };
+        FileSource::from_reader("test.csv", "a,Incident,b\n5,1,6\n".as_bytes(), &options)
+    };
+    let mut source = open("incident").unwrap();
+    assert_eq!(source.schema().len(), 2);
+    let mut values = Vec::new();
+    assert_eq!(source.next_record(&mut values).unwrap().unwrap().label, Some("1"));
+    let message = open("c").err().unwrap().to_string();
+    assert_eq!(message, "test.csv:1: there is no column of labels `c`; found `a`, `Incident`, `b`");
+}
+
+#[test]
 fn compressed_files_are_told_by_their_first_bytes() {
     let text = many_rows(5000);
     let plain = collect(&mut source(text.clone()));

@@ -264,7 +264,9 @@ impl Band {
             (deviation, width) = (shifted, shift_width * scale);
         }
         let joint_scale = scale.max(RECORD_MARGIN * self.spike / row.k0).max(bounds.least / row.k0);
-        let mut joint = ratio(bounds.counts(residual), joint_scale).clamp(-JOINT_CLIP, JOINT_CLIP);
+        // What is below the least change that counts says nothing about all series together either.
+        let counted = if residual.abs() < bounds.least { 0.0 } else { bounds.counts(residual) };
+        let mut joint = ratio(counted, joint_scale).clamp(-JOINT_CLIP, JOINT_CLIP);
         if !self.moves() {
             deviation = deviation.clamp(-STILL_CAP, STILL_CAP);
             joint = joint.clamp(-0.5 * JOINT_CLIP, 0.5 * JOINT_CLIP);

@@ -8,10 +8,11 @@ use larnax_collect::host::{CgroupPattern, HostOptions, HostSource, ProcessGroup}
 use larnax_collect::scrape::{Gzip, ScrapeOptions, ScrapeSource};
 use larnax_collect::{ErrorClass, Source, SourceError};
 use larnax_core::component::ComponentIdError;
+use larnax_core::schema::Direction;
 use larnax_core::{Clock, Component, ComponentId};
 use larnax_detect::{DetectorKind, Settings};
 use larnax_http::Url;
-use larnax_spec::{Config, HostConfig, ScrapeConfig, ScrapeTarget};
+use larnax_spec::{Config, DetectionDirection, HostConfig, MetricRule, ScrapeConfig, ScrapeTarget};
 
 use crate::client;
 use crate::keeper::store_name;
@@ -109,6 +110,7 @@ impl Plan {
                 match components.iter_mut().find(|known| known.component.id == planned.component.id) {
                     Some(known) if target.labels.contains_key(COMPONENT_LABEL) => {
                         known.sources.extend(planned.sources);
+                        known.pipeline.rules.extend(planned.pipeline.rules);
                     }
                     Some(known) => {
                         notices.push(format!("{} is named twice; it is watched once", known.component.id));
@@ -160,7 +162,7 @@ fn plan_host(config: &Config, host: &HostConfig, hostname: &str) -> Result<Compo
             .collect::<Result<_, SourceError>>()?,
         ..HostOptions::default()
     };
-    let mut pipeline = pipeline(config, interval)?;
+    let mut pipeline = pipeline(config, &host.metric_rules, interval)?;
     pipeline.include.extend(patterns(&host.include)?);
     pipeline.exclude.extend(patterns(&host.exclude)?);
     Ok(ComponentPlan {
@@ -209,7 +211,7 @@ fn plan_target(
         component,
         interval,
         sources: vec![SourcePlan::Scrape(Box::new(options))],
-        pipeline: pipeline(config, interval)?,
+        pipeline: pipeline(config, &job.metric_rules, interval)?,
         settings: settings(config, interval),
         ring: ring(config),
     })
@@ -223,10 +225,16 @@ fn component(kind: &str, scope: &str, name: &str, group: &str, labels: &[(&str, 
     }
 }
 
-fn pipeline(config: &Config, interval: Duration) -> Result<larnax_pipeline::Options, SourceError> {
+/// `own` are the rules of the job or the host, for the one source that there is so far.
+fn pipeline(
+    config: &Config,
+    own: &[MetricRule],
+    interval: Duration,
+) -> Result<larnax_pipeline::Options, SourceError> {
     Ok(larnax_pipeline::Options {
         include: patterns(&config.metrics.include)?,
         exclude: patterns(&config.metrics.exclude)?,
+        rules: vec![own.iter().chain(&config.metrics.rules).map(rule).collect::<Result<_, _>>()?],
         interval: Some(interval),
         resample: config.metrics.resample.map(|period| period.0),
         max_metrics: config.limits.max_metrics_per_component,
@@ -235,10 +243,26 @@ fn pipeline(config: &Config, interval: Duration) -> Result<larnax_pipeline::Opti
 }
 
 fn patterns(config: &[larnax_spec::Pattern]) -> Result<Vec<larnax_pipeline::Pattern>, SourceError> {
-    let compile = |pattern: &larnax_spec::Pattern| larnax_pipeline::Pattern::new(pattern.as_str());
-    let failed =
-        |error: larnax_pipeline::PatternError| SourceError::new(ErrorClass::Config, error.to_string());
-    config.iter().map(|pattern| compile(pattern).map_err(failed)).collect()
+    config.iter().map(pattern).collect()
+}
+
+fn pattern(config: &larnax_spec::Pattern) -> Result<larnax_pipeline::Pattern, SourceError> {
+    larnax_pipeline::Pattern::new(config.as_str())
+        .map_err(|error| SourceError::new(ErrorClass::Config, error.to_string()))
+}
+
+fn rule(config: &MetricRule) -> Result<larnax_pipeline::Rule, SourceError> {
+    let nameless = || SourceError::new(ErrorClass::Config, "a rule of metrics says no `match`");
+    Ok(larnax_pipeline::Rule {
+        pattern: pattern(config.pattern.as_ref().ok_or_else(nameless)?)?,
+        least: config.min_dev_from_expected,
+        direction: config.detection_direction.map(|direction| match direction {
+            DetectionDirection::Both => Direction::Both,
+            DetectionDirection::AboveExpected => Direction::Above,
+            DetectionDirection::BelowExpected => Direction::Below,
+        }),
+        range: config.data_range.map(|range| (range.low(), range.high())),
+    })
 }
 
 fn settings(config: &Config, interval: Duration) -> Settings {
@@ -332,6 +356,28 @@ mod tests {
             notices.contains("4 components are more than limits.max_components (2): the last 2"),
             "{notices}"
         );
+    }
+
+    #[test]
+    fn rules_of_the_job_and_the_host_come_before_those_of_all_and_each_source_keeps_its_own() {
+        let plan = plan(
+            "metrics: {rules: [{match: all, detection_direction: below_expected, data_range: [0, inf]}]}\n\
+             host: {metric_rules: [{match: cpu, min_dev_from_expected: 0.5}]}\nscrape_configs:\n\
+             - {job_name: a, static_configs: [{targets: ['a:1'], labels: {component: node/local/edge-1}}], \
+             metric_rules: [{match: b, detection_direction: above_expected}]}\n\
+             - {job_name: c, static_configs: [{targets: ['c:1']}]}",
+        );
+        let names = |component: usize| -> Vec<Vec<&str>> {
+            let rules = plan.components[component].pipeline.rules.iter();
+            rules.map(|rules| rules.iter().map(|rule| rule.pattern.as_str()).collect()).collect()
+        };
+        assert_eq!(names(0), [["cpu", "all"], ["b", "all"]]);
+        assert_eq!(names(1), [["all"]]);
+        let rules = &plan.components[0].pipeline.rules;
+        assert_eq!((rules[0][0].least, rules[0][0].direction, rules[0][0].range), (Some(0.5), None, None));
+        assert_eq!(rules[1][0].direction, Some(Direction::Above));
+        let all = &plan.components[1].pipeline.rules[0][0];
+        assert_eq!((all.direction, all.range), (Some(Direction::Below), Some((0.0, f64::INFINITY))));
     }
 
     #[test]

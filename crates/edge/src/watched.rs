@@ -209,3 +209,60 @@ impl SourceState {
         self.error = error;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use larnax_core::{Metric, MetricKind, MetricName, Schema};
+    use larnax_spec::Config;
+
+    use super::*;
+    use crate::plan::Plan;
+
+    fn plan(rules: &str) -> ComponentPlan {
+        let yaml = format!("host: true\nmetrics: {{rules: [{rules}]}}");
+        let (config, _) = Config::from_yaml(&yaml, "test").unwrap();
+        Plan::of(&config, "edge-1").unwrap().components.remove(0)
+    }
+
+    /// Feeds a latency at a sample every 5 s, and says whether an anomaly is open after the last one.
+    fn feed(watched: &mut Watched, seconds: std::ops::Range<u32>, latency: f64) -> bool {
+        let name = MetricName::new("latency_seconds").unwrap();
+        let schema = Schema::new(vec![Metric::new(name, MetricKind::Gauge)]).unwrap();
+        let mut budget = AlertBudget::default();
+        for second in seconds.step_by(5) {
+            let now = Timestamp::from_seconds(f64::from(second));
+            let mut batch = Batch::new(schema.clone());
+            let ripple = 1e-3 * f64::from(second * 7 % 13);
+            batch.push_row(now).copy_from_slice(&[latency + ripple]);
+            watched.feed(0, &batch, now, &mut budget);
+        }
+        watched.watch.open_anomalies().next().is_some()
+    }
+
+    #[test]
+    fn what_a_rule_says_is_how_a_metric_is_judged_and_a_reload_changes_it_without_learning_anew() {
+        let judged = |rules: &str, latency: f64| {
+            let (mut watched, _) = Watched::new(&plan(rules), false, None);
+            feed(&mut watched, 0..3_000, 0.5);
+            feed(&mut watched, 3_000..3_120, latency)
+        };
+        assert!(judged("", 1.0) && judged("", 0.1));
+        let only_above = "{match: latency.*, detection_direction: above_expected}";
+        assert!(judged(only_above, 1.0) && !judged(only_above, 0.1));
+        let in_range = "{match: latency_seconds, detection_direction: below_expected, data_range: [0, 0.9]}";
+        assert!(judged(in_range, 1.0) && !judged(in_range, 0.8));
+        assert!(!judged("{match: latency, data_range: [0, 0.1]}", 0.5), "another metric's rule");
+
+        let (mut watched, _) =
+            Watched::new(&plan("{match: latency_seconds, min_dev_from_expected: 0.6}"), false, None);
+        feed(&mut watched, 0..3_000, 0.5);
+        let band = watched.watch.verdict().metrics[0];
+        assert!(band.upper - band.expected >= 0.6, "{band:?}");
+
+        let (mut watched, _) = Watched::new(&plan(""), false, None);
+        feed(&mut watched, 0..3_000, 0.5);
+        let (mut watched, _) = Watched::inherit(&plan(only_above), false, watched);
+        assert!(!feed(&mut watched, 3_000..3_120, 0.1), "the new rule holds");
+        assert!(feed(&mut watched, 3_120..3_240, 3.0), "what was learnt is still known");
+    }
+}

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -215,13 +215,24 @@ is the time (RFC 3339, epoch in s, ms, us or ns, or 2006-01-02 15:04:05); every 
 and `is_anomaly`. Files may be compressed (gz, zst); `-` is standard input.
 
 --scores writes timestamp,score,anomalous,alert,warmup,top_metrics: one row per input row in the same order, with the
-timestamp as it was. A row that can't be used has an empty score. The summary of one file is an object in JSON, that of
-several is a list.
+timestamp as it was. A row that can't be used has an empty score. The summary of one file by one detector is an object in
+JSON, that of several is a list.
+
+--train learns a file first and says nothing about it. --save writes what was learnt to a file, --load goes on from it; the
+alert budget starts anew. A file that does not begin after what was learnt is judged as if it began right after it (files
+with times: a whole number of days later).
+
+--labels compares with what is known: a column of 0 and 1, or a file with a 0 or 1 for each row or a `start,end` for each
+window. An event is caught if an anomaly was open in it; an anomaly that was open in no event is false.
+
+--plot draws the metrics that matter most with their expected bands, the anomalies, and the score.
 
 Examples:
   larnax detect metrics.csv
   larnax detect metrics.csv.gz --scores scores.csv -o json
-  larnax detect values.csv --step 5s";
+  larnax detect values.csv --step 5s
+  larnax detect test.csv --train train.csv --labels test_label.txt --plot test.svg
+  larnax detect monday.csv --save node.state && larnax detect tuesday.csv --load node.state --save node.state";
 
 #[derive(Debug, Args)]
 #[command(after_help = DETECT_HELP)]
@@ -229,10 +240,25 @@ pub(crate) struct DetectArgs {
     /// CSV files, one metric per column
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// Which detector judges
-    #[arg(long, default_value = "birch", value_name = "NAME")]
-    pub(crate) detector: DetectorKind,
-    /// Where the scores go: a file, `-` for standard output, or a folder when there are several input files
+    /// Which detectors judge, separated by commas: each on its own, side by side in the summary
+    #[arg(long, default_value = "birch", value_name = "LIST", value_delimiter = ',')]
+    pub(crate) detector: Vec<DetectorKind>,
+    /// A file that is learnt first
+    #[arg(long, value_name = "FILE")]
+    pub(crate) train: Option<PathBuf>,
+    /// What was learnt before, as `--save` wrote it: a file, or a folder when there are several detectors
+    #[arg(long, value_name = "STATE")]
+    pub(crate) load: Option<PathBuf>,
+    /// Where to write what was learnt: a file, or a folder when there are several detectors
+    #[arg(long, value_name = "STATE")]
+    pub(crate) save: Option<PathBuf>,
+    /// What is known to be anomalous: a file, or the name of a column
+    #[arg(long, value_name = "FILE|COLUMN")]
+    pub(crate) labels: Option<PathBuf>,
+    /// A picture of it: a file, or a folder when there are several input files or detectors
+    #[arg(long, value_name = "OUT.svg")]
+    pub(crate) plot: Option<PathBuf>,
+    /// Where the scores go: a file, `-` for standard output, or a folder when there are several input files or detectors
     #[arg(long, value_name = "OUT.csv")]
     pub(crate) scores: Option<PathBuf>,
     /// Time between rows of files that have no time
@@ -241,6 +267,18 @@ pub(crate) struct DetectArgs {
     /// How the summary is printed
     #[arg(short, long, value_enum, default_value = "table")]
     pub(crate) output: Output,
+}
+
+impl DetectArgs {
+    /// The file of labels, if it is one.
+    pub(crate) fn labels_file(&self) -> Option<&Path> {
+        self.labels.as_deref().filter(|labels| labels.is_file())
+    }
+
+    /// The column of labels, if there is no such file.
+    pub(crate) fn labels_column(&self) -> Option<&str> {
+        self.labels.as_deref().filter(|labels| !labels.is_file()).and_then(Path::to_str)
+    }
 }
 
 pub(crate) fn completions(shell: clap_complete::Shell) -> anyhow::Result<ExitCode> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use larnax_core::{Bounds, Metric, MetricKind, MetricName, Row, Schema, Timestamp};
 
 use crate::rate::CounterState;
+use crate::rule::{Rule, bounds};
 
 /// One metric on its way from an input's row to the joined row.
 #[derive(Clone, Debug)]
@@ -76,12 +77,18 @@ impl Join {
     }
 
     /// Takes an input's new schema with the positions that are selected from it, and lays the row out anew. State goes
-    /// with the metric's name. Returns whether the joined schema is another one now.
-    pub(crate) fn adopt(&mut self, input: usize, schema: &Arc<Schema>, selected: Vec<u32>) -> bool {
+    /// with the metric's name. `rules` are those of each input. Returns whether the joined schema is another one now.
+    pub(crate) fn adopt(
+        &mut self,
+        input: usize,
+        schema: &Arc<Schema>,
+        selected: Vec<u32>,
+        rules: &[Vec<Rule>],
+    ) -> bool {
         let old = self.inputs[input].schema.replace(Arc::clone(schema));
         self.inputs[input].selected = selected;
 
-        let mut candidates = self.candidates();
+        let mut candidates = self.candidates(rules);
         let found = candidates.len();
         keep_at_most(&mut candidates, self.max_metrics, &self.schema);
         self.refused = found - candidates.len();
@@ -113,15 +120,17 @@ impl Join {
     }
 
     /// All selected metrics of all inputs in order, each under a name of its own.
-    fn candidates(&self) -> Vec<Candidate> {
+    fn candidates(&self, rules: &[Vec<Rule>]) -> Vec<Candidate> {
         let mut names = HashSet::new();
         let mut candidates = Vec::new();
         for (i, input) in self.inputs.iter().enumerate() {
             let Some(schema) = &input.schema else { continue };
+            let rules = rules.get(i).map(Vec::as_slice).unwrap_or_default();
             for &from in &input.selected {
-                let Metric { name, kind, bounds } = &schema.metrics()[from as usize];
+                let Metric { name, kind, bounds: source } = &schema.metrics()[from as usize];
+                let bounds = bounds(rules, name, *source);
                 let Some(name) = unique(name, i, &mut names) else { continue };
-                candidates.push(Candidate { input: i, from, name, kind: *kind, bounds: *bounds });
+                candidates.push(Candidate { input: i, from, name, kind: *kind, bounds });
             }
         }
         candidates

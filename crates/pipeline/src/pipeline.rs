@@ -9,6 +9,7 @@ use crate::join::Join;
 use crate::pattern::{Pattern, select};
 use crate::period::{Disorder, Period};
 use crate::resample::Resample;
+use crate::rule::Rule;
 
 /// What a component's samples go through.
 #[derive(Clone, Debug)]
@@ -17,6 +18,9 @@ pub struct Options {
     pub include: Vec<Pattern>,
     /// Metrics that are not wanted even so.
     pub exclude: Vec<Pattern>,
+    /// What is known beforehand of each input's metrics, by the names they have there; the first rule that matches holds.
+    /// Inputs beyond the list have none.
+    pub rules: Vec<Vec<Rule>>,
     /// How often the leading input's rows should come. Without it, the median of the first 20 distances.
     pub interval: Option<Duration>,
     /// The interval of the rows that come out; without it, they come as they go in.
@@ -34,6 +38,7 @@ impl Default for Options {
         Self {
             include: Vec::new(),
             exclude: Vec::new(),
+            rules: Vec::new(),
             interval: None,
             resample: None,
             max_metrics: 5_000,
@@ -159,7 +164,7 @@ impl Pipeline {
     fn change_schema(&mut self, input: usize, schema: &Arc<Schema>) {
         let selected = select(schema, &self.options.include, &self.options.exclude);
         let before = Arc::clone(self.join.schema());
-        if self.join.adopt(input, schema, selected) {
+        if self.join.adopt(input, schema, selected, &self.options.rules) {
             self.schema_is_new = true;
             if let Some(resample) = &mut self.resample {
                 resample.change_schema(&before, self.join.schema());

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use larnax_core::{Batch, Metric, MetricKind, MetricName, Schema, Timestamp};
-use larnax_pipeline::{Options, Pattern, Pipeline, Step};
+use larnax_core::{Batch, Bounds, Direction, Metric, MetricKind, MetricName, Schema, Timestamp};
+use larnax_pipeline::{Options, Pattern, Pipeline, Rule, Step};
 
 use MetricKind::{Counter, Gauge};
 
@@ -267,4 +267,65 @@ fn nothing_is_allocated_once_warm() {
         assert_eq!(info.count_total, 0);
         assert!(rows > 30);
     }
+}
+
+fn rule(pattern: &str) -> Rule {
+    Rule { pattern: Pattern::new(pattern).unwrap(), least: None, direction: None, range: None }
+}
+
+/// What the joined schema knows of each metric.
+fn bounds(pipeline: &mut Pipeline, inputs: &[&Arc<Schema>]) -> Vec<(String, Bounds)> {
+    let mut known = Vec::new();
+    // Input 0 leads: what it joins is what came before.
+    for (input, schema) in inputs.iter().enumerate().rev() {
+        let values = vec![0.0; schema.len()];
+        pipeline.push(input, &batch(schema, &[(0.0, &values)]), &mut |step| {
+            if let Step::Schema(schema) = step {
+                known = schema.metrics().iter().map(|m| (m.name.to_string(), m.bounds)).collect();
+            }
+        });
+    }
+    known
+}
+
+#[test]
+fn what_a_rule_says_stands_over_what_the_source_says_and_the_first_rule_holds() {
+    let source = Bounds { least: 0.2, lowest: 0.0, highest: 1.0, ..Bounds::NONE };
+    let metric =
+        |name: &str, kind| Metric { bounds: source, ..Metric::new(MetricName::new(name).unwrap(), kind) };
+    let schema = Schema::new(vec![
+        metric("disk{dev=\"sda\"}", Gauge),
+        metric("disk{dev=\"sdb\"}", Gauge),
+        metric("errors", Counter),
+        metric("load", Gauge),
+    ])
+    .unwrap();
+    let rules = vec![
+        Rule { least: Some(0.5), ..rule("disk.*sda.*") },
+        Rule { least: Some(9.0), range: Some((-1.0, f64::INFINITY)), ..rule("disk") },
+        Rule { direction: Some(Direction::Above), ..rule("errors") },
+    ];
+    let mut pipeline = Pipeline::new(Options { rules: vec![rules], ..Options::default() }, 1);
+    let known: Vec<Bounds> =
+        bounds(&mut pipeline, &[&schema]).into_iter().map(|(_, bounds)| bounds).collect();
+    assert_eq!(
+        known,
+        [
+            Bounds { least: 0.5, ..source },
+            Bounds { least: 9.0, lowest: -1.0, highest: f64::INFINITY, ..source },
+            Bounds { direction: Direction::Above, ..source },
+            source,
+        ]
+    );
+}
+
+#[test]
+fn each_input_has_rules_of_its_own_by_the_names_that_its_metrics_have_there() {
+    let up = schema(&[("up", Gauge)]);
+    let rules = vec![Vec::new(), vec![Rule { range: Some((1.0, 1.0)), ..rule("up") }]];
+    let mut pipeline = Pipeline::new(Options { rules, ..Options::default() }, 3);
+    let known = bounds(&mut pipeline, &[&up, &up, &up]);
+    let ranges: Vec<(&str, f64)> =
+        known.iter().map(|(name, bounds)| (name.as_str(), bounds.lowest)).collect();
+    assert_eq!(ranges, [("up", f64::NEG_INFINITY), ("input1/up", 1.0), ("input2/up", f64::NEG_INFINITY)]);
 }

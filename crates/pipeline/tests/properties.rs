@@ -60,6 +60,7 @@ fn options() -> impl Strategy<Value = Options> {
             max_metrics,
             stale_after: Duration::from_nanos(stale),
             exclude: exclude.iter().filter_map(|text| Pattern::new(text).ok()).collect(),
+            rules: Vec::new(),
             include: Vec::new(),
         },
     )

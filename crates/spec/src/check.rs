@@ -1,5 +1,6 @@
 //! What types can't say: values that don't fit together. Pure; what touches the disk is in [`crate::files`].
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use crate::client::{Authorization, BasicAuth, TlsConfig};
 use crate::config::Config;
 use crate::host::Host;
 use crate::path::Path;
+use crate::rule::MetricRule;
 use crate::scrape::ScrapeConfig;
 use crate::value::{Bytes, Period};
 use crate::yaml::shorten;
@@ -92,6 +94,7 @@ pub(crate) fn check(config: &Config, all: &mut Vec<Finding>) {
         findings.error(root.key("api").key("bearer_token"), "found an empty text, expected a token");
     }
     labels(&config.external_labels, &root.key("external_labels"), &mut findings);
+    rules(&config.metrics.rules, &root.key("metrics").key("rules"), &mut findings);
     host(config, &mut findings);
     jobs(config, &mut findings);
     limits(config, &mut findings);
@@ -165,6 +168,7 @@ fn host(config: &Config, findings: &mut Findings<'_>) {
     if let Some(own) = host.interval {
         interval(own, &path.key("interval"), findings);
     }
+    rules(&host.metric_rules, &path.key("metric_rules"), findings);
     if host.processes.len() > MAX_PROCESS_GROUPS {
         let message = format!("found {} groups, expected at most {MAX_PROCESS_GROUPS}", host.processes.len());
         findings.error(path.key("processes"), message);
@@ -174,6 +178,40 @@ fn host(config: &Config, findings: &mut Findings<'_>) {
         if name.is_empty() || name.contains(odd) {
             let message = "a group's name has letters, digits, `_`, `-`, `.` and `:` only";
             findings.error(path.key("processes").key(name), message);
+        }
+    }
+}
+
+fn rules(rules: &[MetricRule], path: &Path, findings: &mut Findings<'_>) {
+    let mut seen = HashMap::new();
+    for (index, rule) in rules.iter().enumerate() {
+        let path = path.index(index);
+        if let Some(least) = rule.min_dev_from_expected.filter(|least| !(least.is_finite() && *least >= 0.0))
+        {
+            let message = format!("found `{least}`, expected a number that is not negative");
+            findings.error(path.key("min_dev_from_expected"), message);
+        }
+        let says = (rule.min_dev_from_expected, rule.detection_direction, rule.data_range);
+        if says == (None, None, None) {
+            let message = "it says nothing but still keeps later rules from these metrics; expected \
+                           min_dev_from_expected, detection_direction or data_range";
+            findings.warning(path.key("match"), message);
+        }
+        let Some(pattern) = &rule.pattern else {
+            findings.error(
+                path.key("match"),
+                "missing, expected a regular expression such as `.*_latency_seconds`",
+            );
+            continue;
+        };
+        match seen.entry(pattern.as_str()) {
+            Entry::Vacant(place) => drop(place.insert(index)),
+            Entry::Occupied(first) => {
+                let first = first.get();
+                let message =
+                    format!("the same pattern as rule [{first}], which comes first: it has no effect");
+                findings.warning(path.key("match"), message);
+            }
         }
     }
 }
@@ -200,6 +238,7 @@ fn jobs(config: &Config, findings: &mut Findings<'_>) {
             findings.error(path.key("metrics_path"), message);
         }
         client(&job.basic_auth, &job.authorization, &job.tls_config, &path, findings);
+        rules(&job.metric_rules, &path.key("metric_rules"), findings);
         targets(job, &path, &mut urls, findings);
     }
 }

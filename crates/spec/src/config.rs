@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::alerts::{Alerting, Alerts};
 use crate::client;
 use crate::host::{Host, HostConfig};
+use crate::rule::MetricRule;
 use crate::scrape::ScrapeConfig;
 use crate::value::{AlertBudget, Bytes, Listen, Pattern, Period, Secret, SecretSource};
 
@@ -39,7 +40,7 @@ pub struct Config {
     /// Defaults for `scrape_configs`, as in a Prometheus config.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub global: Option<Global>,
-    /// Which metrics are looked at.
+    /// Which metrics are looked at, and what is known of them.
     pub metrics: Metrics,
     /// What the agent may use.
     pub limits: Limits,
@@ -116,8 +117,9 @@ pub struct Global {
     pub sample_limit: u32,
 }
 
-/// Which metrics are looked at, by regular expressions that match the whole name, with its labels or without.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Which metrics are looked at, by regular expressions that match the whole name, with its labels or without, and what is
+/// known of them beforehand.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Metrics {
@@ -125,6 +127,9 @@ pub struct Metrics {
     pub include: Vec<Pattern>,
     /// Metrics to leave out, even if `include` names them. Example: `["go_.*", "process_.*"]`.
     pub exclude: Vec<Pattern>,
+    /// What is known beforehand of some metrics; the rules of a job and of the host come before these. Example:
+    /// `[{match: ".*_latency_seconds", detection_direction: above_expected}]`.
+    pub rules: Vec<MetricRule>,
     /// The interval that samples are brought to before they are judged, by their mean; without it, they are judged as they
     /// come. Example: `30s`.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -8,6 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::rule::MetricRule;
 use crate::value::{CgroupPattern, Pattern, Period};
 
 /// `true`, `false`, or a map with the settings.
@@ -37,6 +38,9 @@ pub struct HostConfig {
     pub include: Vec<Pattern>,
     /// Metrics to leave out, even if `include` names them. Example: `["disk/loop.*"]`.
     pub exclude: Vec<Pattern>,
+    /// What is known beforehand of some of its metrics; these come before `metrics.rules`, and what is known of this
+    /// machine's metrics anyway stays where they say nothing. Example: `[{match: "disk/.*/busy", min_dev_from_expected: 0.3}]`.
+    pub metric_rules: Vec<MetricRule>,
     /// Where the proc file system is; in a container, where the host's is mounted. Example: `/host/proc`.
     pub proc: PathBuf,
     /// Where the sys file system is. Example: `/host/sys`.
@@ -51,6 +55,7 @@ impl Default for HostConfig {
             cgroups: Vec::new(),
             include: Vec::new(),
             exclude: Vec::new(),
+            metric_rules: Vec::new(),
             proc: PathBuf::from("/proc"),
             sys: PathBuf::from("/sys"),
         }

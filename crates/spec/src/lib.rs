@@ -15,6 +15,7 @@ mod load;
 mod path;
 mod prometheus;
 mod report;
+mod rule;
 mod scrape;
 mod suggest;
 mod value;
@@ -29,8 +30,9 @@ pub use config::{Api, Config, Detect, Detector, Evidence, Global, Limits, Metric
 pub use env::Environment;
 pub use host::{Host, HostConfig};
 pub use report::{ConfigErrors, Problem, Warning};
+pub use rule::{DetectionDirection, MetricRule};
 pub use scrape::{Scheme, ScrapeConfig, ScrapeTarget, StaticConfig};
 pub use value::{
-    AlertBudget, BudgetSpan, Bytes, CgroupPattern, Listen, Pattern, Period, Secret, SecretSource, Url,
-    ValueError,
+    AlertBudget, BudgetSpan, Bytes, CgroupPattern, DataRange, Listen, Pattern, Period, Secret, SecretSource,
+    Url, ValueError,
 };

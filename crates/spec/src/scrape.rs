@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Auth, Authorization, BasicAuth, TlsConfig};
+use crate::rule::MetricRule;
 use crate::value::{Bytes, Period, Url, ValueError};
 
 /// `http` or `https`.
@@ -70,6 +71,9 @@ pub struct ScrapeConfig {
     /// The most series of a target; those above it are refused and counted, the others are taken. 0 means no limit of its
     /// own.
     pub sample_limit: u32,
+    /// What is known beforehand of some metrics of this job; these come before `metrics.rules`. Not in Prometheus. Example:
+    /// `[{match: "http_errors_total", detection_direction: above_expected, min_dev_from_expected: 1}]`.
+    pub metric_rules: Vec<MetricRule>,
 }
 
 impl Default for ScrapeConfig {
@@ -89,6 +93,7 @@ impl Default for ScrapeConfig {
             enable_compression: true,
             body_size_limit: None,
             sample_limit: 0,
+            metric_rules: Vec::new(),
         }
     }
 }

@@ -42,6 +42,41 @@ fn each_bad_config_has_its_message() {
           open group without closing ')'",
         ),
         (
+            "metrics: {rules: [{data_range: [0, 1]}]}",
+            "larnax.yaml:1:19: metrics.rules[0].match: missing, expected a regular expression such as \
+          `.*_latency_seconds`",
+        ),
+        (
+            "metrics: {rules: [{match: '('}]}",
+            "larnax.yaml:1:27: metrics.rules[0].match: found `(`, expected a regular expression: found open group \
+          without closing ')'",
+        ),
+        (
+            "host: {metric_rules: [{match: a, min_dev_from_expected: -1}]}",
+            "larnax.yaml:1:57: host.metric_rules[0].min_dev_from_expected: found `-1`, expected a number that is not \
+          negative",
+        ),
+        (
+            "metrics: {rules: [{match: a, detection_direction: above}]}",
+            "larnax.yaml:1:51: metrics.rules[0].detection_direction: found `above`, expected one of both, \
+          above_expected, below_expected",
+        ),
+        (
+            "scrape_configs: [{job_name: a, metric_rules: [{match: a, data_range: [1, 0]}]}]",
+            "larnax.yaml:1:70: scrape_configs[0].metric_rules[0].data_range: found `[1, 0]`, expected the lowest and \
+          the highest possible value, such as `[0, 100]` or `[0, inf]`",
+        ),
+        (
+            "metrics: {rules: [{match: a, data_range: [0, 1, 2]}]}",
+            "larnax.yaml:1:42: metrics.rules[0].data_range: found `[0, 1, 2, …]`, expected the lowest and the highest \
+          possible value, such as `[0, 100]` or `[0, inf]`",
+        ),
+        (
+            "metrics: {rules: [{match: a, data_range: [0, high]}]}",
+            "larnax.yaml:1:42: metrics.rules[0].data_range: found `[0, high]`, expected the lowest and the \
+          highest possible value, such as `[0, 100]` or `[0, inf]`",
+        ),
+        (
             "detect: {detector: brich}",
             "larnax.yaml:1:20: detect.detector: found `brich`, expected birch; did you mean birch?",
         ),
@@ -334,4 +369,31 @@ alerts: {jsonl: '-'}
     std::fs::write(&path, b"a: 1\nb: \xff\n").unwrap();
     let binary = Config::load(&path, &Environment::default()).unwrap_err().to_string();
     assert!(binary.contains("bytes on line 2 that are no UTF-8"), "{binary}");
+}
+
+#[test]
+fn rules_of_metrics_are_read_and_written_with_open_ends_and_idle_ones_are_warned_of() {
+    let text = "metrics:\n  rules:\n  - {match: up, data_range: [1, 1]}\n  \
+                - {match: '.*_seconds', min_dev_from_expected: 0.05, detection_direction: above_expected, data_range: [0, inf]}\n  \
+                - {match: t, data_range: [-inf, 1e3]}\n  - {match: up, min_dev_from_expected: 1}\n  - {match: idle}\n";
+    let (config, warnings) = Config::from_yaml(text, "larnax.yaml").unwrap();
+    let rules = &config.metrics.rules;
+    assert_eq!(rules[1].min_dev_from_expected, Some(0.05));
+    assert_eq!(rules[1].detection_direction, Some(larnax_spec::DetectionDirection::AboveExpected));
+    let ranges: Vec<(f64, f64)> =
+        rules.iter().filter_map(|rule| rule.data_range).map(|range| (range.low(), range.high())).collect();
+    assert_eq!(ranges, [(1.0, 1.0), (0.0, f64::INFINITY), (f64::NEG_INFINITY, 1e3)]);
+    let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    assert!(
+        warnings[0].starts_with("larnax.yaml:6:13: metrics.rules[3].match: the same pattern as rule [0]"),
+        "{warnings:?}"
+    );
+    assert!(
+        warnings[1].starts_with("larnax.yaml:7:13: metrics.rules[4].match: it says nothing"),
+        "{warnings:?}"
+    );
+
+    let json = serde_json::to_string(&config).unwrap();
+    let (again, _) = Config::from_yaml(&json, "larnax.json").unwrap();
+    assert_eq!(again, config);
 }

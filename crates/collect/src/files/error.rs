@@ -76,6 +76,16 @@ pub enum FileError {
         /// What its columns are called.
         columns: String,
     },
+    /// The column that should hold labels is not there.
+    #[error("{name}:1: there is no column of labels `{wanted}`; found {columns}")]
+    NoLabelColumn {
+        /// The file.
+        name: String,
+        /// The column that was asked for.
+        wanted: String,
+        /// What its columns are called.
+        columns: String,
+    },
     /// It broke off: a device error, or a damaged or cut off compressed file.
     #[error("{name}:{line}: can't be read further: {source}; the rows before were read")]
     Read {
@@ -91,9 +101,10 @@ pub enum FileError {
 impl From<FileError> for SourceError {
     fn from(error: FileError) -> Self {
         let class = match &error {
-            FileError::Open { .. } | FileError::Directory { .. } | FileError::NoTimeColumn { .. } => {
-                ErrorClass::Config
-            }
+            FileError::Open { .. }
+            | FileError::Directory { .. }
+            | FileError::NoTimeColumn { .. }
+            | FileError::NoLabelColumn { .. } => ErrorClass::Config,
             FileError::FirstLineTooLong { .. } | FileError::TooManyColumns { .. } => ErrorClass::Limit,
             FileError::Empty { .. }
             | FileError::NotText { .. }

@@ -86,8 +86,16 @@ impl Columns<'_> {
             })?),
             None => self.find_time(),
         };
-        let label = LABEL_NAMES.iter().find_map(|name| self.titled(name));
-        let metrics: Vec<usize> = (0..width).filter(|&i| Some(i) != time && self.is_metric(i)).collect();
+        let label = match &options.label_column {
+            Some(wanted) => Some(self.titled(wanted).ok_or_else(|| FileError::NoLabelColumn {
+                name: file.to_owned(),
+                wanted: wanted.clone(),
+                columns: self.list(),
+            })?),
+            None => LABEL_NAMES.iter().find_map(|name| self.titled(name)),
+        };
+        let is_taken = |i| Some(i) == time || Some(i) == label;
+        let metrics: Vec<usize> = (0..width).filter(|&i| !is_taken(i) && self.is_metric(i)).collect();
         if metrics.is_empty() {
             return Err(FileError::NoMetrics { name: file.to_owned(), columns: self.list() });
         }

@@ -27,11 +27,13 @@ pub struct FileOptions {
     pub header: Option<bool>,
     /// The column that holds the time; found out by default.
     pub time_column: Option<String>,
+    /// The column that says of each row whether it is anomalous, which is no metric; `label` or `is_anomaly` by default.
+    pub label_column: Option<String>,
 }
 
 impl Default for FileOptions {
     fn default() -> Self {
-        Self { step: Duration::from_secs(1), header: None, time_column: None }
+        Self { step: Duration::from_secs(1), header: None, time_column: None, label_column: None }
     }
 }
 
@@ -44,7 +46,7 @@ pub struct Record<'a> {
     pub time_text: &'a str,
     /// When it was taken; none if that can't be read.
     pub time: Option<Timestamp>,
-    /// What stands in the `label` column, or in `is_anomaly`.
+    /// What stands in the label column: see [`FileOptions::label_column`].
     pub label: Option<&'a str>,
     /// Why it can't be used. Its values are all missing then.
     pub problem: Option<Problem<'a>>,

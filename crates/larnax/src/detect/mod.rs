@@ -1,35 +1,57 @@
 //! `larnax detect FILE…`: the walk of a sample, offline: each row's score depends only on rows before it and itself.
+//!
+//! - `places` says where results go, `rows` reads a file some rows at a time.
+//! - `judge` is one detector on one file, `labels` compares what it found with what is known.
+//! - `scores`, `plot` and `report` are what comes out.
 
+mod judge;
+mod labels;
+mod places;
+mod plot;
 mod report;
+mod rows;
 mod scores;
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use larnax_collect::files::{FileOptions, FileSource};
-use larnax_core::{Batch, Component, ComponentId, Status};
-use larnax_detect::{AlertBudget, Change, Settings, Watch};
 use larnax_edge_role::process;
-use larnax_pipeline::{Pipeline, Step};
 
 use crate::cli::DetectArgs;
 use crate::output::print;
+use judge::Judge;
+use labels::{Events, Labels};
+use places::Places;
 use report::FileReport;
-use scores::ScoreWriter;
+use rows::Rows;
 
 /// Work that is done sooner shows no progress bar.
 const SHOW_PROGRESS_AFTER: Duration = Duration::from_secs(2);
 
 pub(crate) fn detect(args: &DetectArgs) -> anyhow::Result<ExitCode> {
-    let scores = score_paths(args)?;
-    let mut reports = Vec::with_capacity(args.files.len());
-    for (file, scores) in args.files.iter().zip(&scores) {
-        match judge(file, args, scores.as_deref())? {
-            Some(report) => reports.push(report),
+    for (i, detector) in args.detector.iter().enumerate() {
+        if args.detector.iter().take(i).any(|earlier| earlier == detector) {
+            bail!("--detector: `{}` is named twice", detector.as_str());
+        }
+    }
+    let places = places::all(args)?;
+    let labels = match args.labels_file() {
+        Some(_) if args.files.len() > 1 => bail!(
+            "--labels: a file of labels is for one input file, found {}; \
+            name a column that each of them has",
+            args.files.len()
+        ),
+        Some(file) => Some(Labels::read(file)?),
+        None => None,
+    };
+    let mut reports = Vec::with_capacity(places.len());
+    for (file, places) in args.files.iter().zip(places) {
+        match judge_file(file, args, places, labels.clone())? {
+            Some(judged) => reports.extend(judged),
             // Whoever reads the scores has seen enough, as in `larnax detect --scores - | head`.
             None => return Ok(ExitCode::SUCCESS),
         }
@@ -37,123 +59,89 @@ pub(crate) fn detect(args: &DetectArgs) -> anyhow::Result<ExitCode> {
     // Scores on standard output would be mixed up with the summary.
     if args.scores.as_deref() != Some(Path::new("-")) {
         match reports.as_slice() {
-            [only] => print(args.output, only, |only| report::table(std::slice::from_ref(only)))?,
-            several => print(args.output, several, report::table)?,
+            [only] => print(args.output, only, |only| report::in_full(std::slice::from_ref(only)))?,
+            several if args.detector.len() > 1 => print(args.output, several, report::side_by_side)?,
+            several => print(args.output, several, report::in_full)?,
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where the scores of each input file go. No two go to one place, and none to where an input is read from.
-fn score_paths(args: &DetectArgs) -> anyhow::Result<Vec<Option<PathBuf>>> {
-    let Some(out) = &args.scores else { return Ok(vec![None; args.files.len()]) };
-    let mut paths = Vec::with_capacity(args.files.len());
-    for file in &args.files {
-        let path = match out.is_dir() {
-            true => out.join(format!("{}.scores.csv", stem(file))),
-            false if args.files.len() == 1 => out.clone(),
-            false => {
-                let count = args.files.len();
-                bail!(
-                    "--scores {}: with {count} input files this must be a folder that exists",
-                    out.display()
-                )
-            }
-        };
-        if paths.contains(&path) {
-            bail!(
-                "{}: two input files are called so, and their scores would go to one file; judge them apart",
-                path.display()
-            );
-        }
-        let place = path.canonicalize().ok();
-        if place.is_some() && args.files.iter().any(|input| input.canonicalize().ok() == place) {
-            bail!("--scores {}: this is an input file, and would be overwritten", path.display());
-        }
-        paths.push(path);
-    }
-    Ok(paths.into_iter().map(Some).collect())
-}
-
-/// The file's name without its endings.
-fn stem(file: &Path) -> String {
-    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or("stdin");
-    let name = if name == "-" { "stdin" } else { name };
-    let stem = name
-        .trim_end_matches(".gz")
-        .trim_end_matches(".zst")
-        .trim_end_matches(".csv")
-        .trim_end_matches(".tsv");
-    if stem.is_empty() { name.to_owned() } else { stem.to_owned() }
-}
-
-/// Judges one file; none when nobody wants the scores any more.
-fn judge(file: &Path, args: &DetectArgs, scores: Option<&Path>) -> anyhow::Result<Option<FileReport>> {
-    let mut source = FileSource::open(file, &FileOptions { step: args.step, ..FileOptions::default() })?;
-    let schema = source.schema().clone();
-    let component = Component {
-        id: ComponentId::from_parts("file", "local", &stem(file)),
-        group: "file".to_owned(),
-        labels: Default::default(),
+/// Judges one file with each detector; none when nobody wants the scores any more.
+fn judge_file(
+    file: &Path,
+    args: &DetectArgs,
+    places: Vec<Places>,
+    labels: Option<Labels>,
+) -> anyhow::Result<Option<Vec<FileReport>>> {
+    let options = FileOptions {
+        step: args.step,
+        label_column: args.labels_column().map(str::to_owned),
+        ..FileOptions::default()
     };
-    let mut pipeline = Pipeline::new(larnax_pipeline::Options::default(), 1);
-    let mut watch = Watch::new(component, Settings { detector: args.detector, ..Settings::default() });
-    let mut budget = AlertBudget::default();
-    let mut writer = scores.map(|path| ScoreWriter::create(path, &schema)).transpose()?;
-    let mut report = FileReport::new(file, args.detector.as_str(), schema.len());
-    let mut batch = Batch::new(schema.clone());
-    let (mut values, mut changes): (Vec<f64>, Vec<Change>) = Default::default();
+    let mut source = FileSource::open(file, &options)?;
+    let has_time = source.has_time();
+    let mut rows = Rows::of(source.schema());
+    let mut judges = Vec::with_capacity(places.len());
+    for (&detector, places) in args.detector.iter().zip(places) {
+        judges.push(Judge::new(file, &rows, detector, places)?);
+    }
+    if let Some(file) = &args.train {
+        train(file, args, &mut judges)?;
+    }
+    let mut events = args.labels.as_ref().map(|_| Events::new(labels));
     let mut progress = Progress::new();
-    let started = process::cpu_seconds();
+    let mut reading = 0.0;
+    let mut judging = vec![0.0; judges.len()];
     loop {
-        if report.rows.is_multiple_of(4096) {
-            progress.show(source.progress());
+        progress.show(source.progress());
+        let some = timed(&mut reading, || rows.fill(&mut source))?;
+        if !some {
+            break;
         }
-        let Some(record) = source.next_record(&mut values)? else { break };
-        batch.reset(&schema);
-        if let Some(time) = record.time.filter(|_| record.problem.is_none()) {
-            batch.push_row(time).copy_from_slice(&values);
+        if let Some(events) = &mut events {
+            rows.iter().for_each(|(line, ..)| events.row(line.time, line.labelled));
         }
-        let mut judged = false;
-        changes.clear();
-        pipeline.push(0, &batch, &mut |step| match step {
-            Step::Schema(schema) => watch.resize(schema),
-            Step::Gap { after, until } => watch.gap(after, until),
-            Step::Row(row) => {
-                watch.observe(row, &mut budget, &mut changes);
-                judged = true;
+        for (judge, cpu) in judges.iter_mut().zip(&mut judging) {
+            if !timed(cpu, || judge.judge(&rows, has_time))? {
+                return Ok(None);
             }
-        });
-        let alert = changes.iter().any(|c| c.anomaly.alerted && report.is_new_alert(&c.anomaly));
-        let verdict = Some(watch.verdict()).filter(|verdict| judged && verdict.status != Status::Unknown);
-        if let Some(writer) = &mut writer
-            && is_gone(writer.write(record.time_text, verdict, alert), scores)?
-        {
-            return Ok(None);
-        }
-        report.row(verdict, record.problem.as_ref().map(|p| (record.line, p.to_string())));
-        for change in changes.drain(..) {
-            report.anomaly(change.anomaly);
         }
     }
     progress.finish();
-    if let Some(writer) = writer
-        && is_gone(writer.finish(), scores)?
-    {
-        return Ok(None);
+    let mut reports = Vec::with_capacity(judges.len());
+    for (judge, cpu) in judges.into_iter().zip(judging) {
+        let Some(report) = judge.finish(reading + cpu, events.as_ref(), has_time)? else { return Ok(None) };
+        reports.push(report);
     }
-    Ok(Some(report.finish(process::cpu_seconds() - started)))
+    Ok(Some(reports))
 }
 
-/// Whether the reader of standard output has gone. Any other failure to write is an error.
-fn is_gone(written: io::Result<()>, scores: Option<&Path>) -> anyhow::Result<bool> {
-    let path = scores.unwrap_or(Path::new("-"));
-    match written {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe && path == Path::new("-") => Ok(true),
-        other => {
-            other.map(|()| false).with_context(|| format!("{}: the scores can't be written", path.display()))
+/// Lets each detector learn another file first.
+fn train(file: &Path, args: &DetectArgs, judges: &mut [Judge]) -> anyhow::Result<()> {
+    let options = FileOptions { step: args.step, ..FileOptions::default() };
+    let mut source = FileSource::open(file, &options)?;
+    let has_time = source.has_time();
+    let mut rows = Rows::of(source.schema());
+    let mut progress = Progress::new();
+    loop {
+        progress.show(source.progress());
+        if !rows.fill(&mut source)? {
+            break;
         }
+        judges.iter_mut().for_each(|judge| judge.train(&rows, has_time));
     }
+    progress.finish();
+    judges.iter_mut().for_each(Judge::begin);
+    Ok(())
+}
+
+/// Adds the processor time that `work` takes, in seconds.
+fn timed<T>(cpu: &mut f64, work: impl FnOnce() -> T) -> T {
+    let before = process::cpu_seconds();
+    let result = work();
+    *cpu += process::cpu_seconds() - before;
+    result
 }
 
 /// A bar on standard error, for what takes long.

@@ -1,16 +1,17 @@
-//! The summary of one file.
+//! The summary of what one detector found in one file.
 
 use std::path::Path;
 
 use larnax_core::{Anomaly, AnomalyId, Verdict};
 use serde::Serialize;
 
+use super::labels::Findings;
 use crate::output::columns;
 
 /// How many problems of a file are named.
 const MAX_PROBLEMS: usize = 5;
 
-/// What was found in one file.
+/// What one detector found in one file.
 #[derive(Debug, Serialize)]
 pub(crate) struct FileReport {
     file: String,
@@ -25,6 +26,9 @@ pub(crate) struct FileReport {
     alerts: usize,
     pub(crate) cpu_seconds: f64,
     cpu_microseconds_per_sample: f64,
+    /// Compared with labels, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<Findings>,
     problems: Vec<String>,
     found: Vec<Anomaly>,
 }
@@ -42,13 +46,14 @@ impl FileReport {
             alerts: 0,
             cpu_seconds: 0.0,
             cpu_microseconds_per_sample: 0.0,
+            labels: None,
             problems: Vec::new(),
             found: Vec::new(),
         }
     }
 
     /// Counts one row; without a verdict it could not be used.
-    pub(crate) fn row(&mut self, verdict: Option<&Verdict>, problem: Option<(u64, String)>) {
+    pub(crate) fn row(&mut self, verdict: Option<&Verdict>, problem: Option<(u64, &str)>) {
         self.rows += 1;
         self.rows_unused += u64::from(verdict.is_none());
         self.anomalous_rows += u64::from(verdict.is_some_and(|v| v.score.is_anomalous()));
@@ -78,16 +83,27 @@ impl FileReport {
         }
     }
 
+    /// The file's name, without its folder.
+    pub(crate) fn file_name(&self) -> &str {
+        self.file.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// What was found so far, in order of time.
+    pub(crate) fn found(&self) -> &[Anomaly] {
+        &self.found
+    }
+
     /// Sums up.
-    pub(crate) fn finish(mut self, cpu_seconds: f64) -> Self {
+    pub(crate) fn finish(mut self, cpu_seconds: f64, labels: Option<Findings>) -> Self {
+        self.labels = labels;
         self.cpu_seconds = cpu_seconds;
         self.cpu_microseconds_per_sample = 1e6 * cpu_seconds / (self.rows.max(1) as f64);
         self
     }
 }
 
-/// For people.
-pub(crate) fn table(reports: &[FileReport]) -> String {
+/// For people: one report after the other.
+pub(crate) fn in_full(reports: &[FileReport]) -> String {
     let mut text = String::new();
     for report in reports {
         text += &format!(
@@ -102,6 +118,20 @@ pub(crate) fn table(reports: &[FileReport]) -> String {
             report.detector,
             report.cpu_microseconds_per_sample,
         );
+        if let Some(found) = &report.labels {
+            let delay = |delay: Option<f64>| delay.map_or_else(|| "–".to_owned(), seconds);
+            text += &format!(
+                "  of {} events {} caught, {} by alerts; {} false anomalies, {} false alerts; median delay {}, {} to the \
+                 alert\n",
+                found.events,
+                found.anomalies.events,
+                found.alerts.events,
+                found.anomalies.false_alarms,
+                found.alerts.false_alarms,
+                delay(found.anomalies.delay_seconds),
+                delay(found.alerts.delay_seconds),
+            );
+        }
         for problem in &report.problems {
             text += &format!("  {problem}\n");
         }
@@ -111,6 +141,60 @@ pub(crate) fn table(reports: &[FileReport]) -> String {
         }
     }
     text
+}
+
+/// For people: a row for each detector and file.
+pub(crate) fn side_by_side(reports: &[FileReport]) -> String {
+    let mut head = vec!["FILE", "DETECTOR", "ROWS", "ANOMALIES", "ALERTS", "ROWS ABOVE 1", "CPU A ROW"];
+    let labelled = reports.iter().any(|report| report.labels.is_some());
+    if labelled {
+        head.extend(["CAUGHT", "BY ALERTS", "FALSE", "FALSE ALERTS", "DELAY", "ALERT DELAY"]);
+    }
+    let rows: Vec<Vec<String>> = reports
+        .iter()
+        .map(|report| {
+            let mut row = vec![
+                report.file.clone(),
+                report.detector.clone(),
+                report.rows.to_string(),
+                report.anomalies.to_string(),
+                report.alerts.to_string(),
+                report.anomalous_rows.to_string(),
+                format!("{:.1} µs", report.cpu_microseconds_per_sample),
+            ];
+            if let Some(found) = &report.labels {
+                let delay = |delay: Option<f64>| delay.map_or_else(|| "–".to_owned(), seconds);
+                row.extend([
+                    format!("{}/{}", found.anomalies.events, found.events),
+                    format!("{}/{}", found.alerts.events, found.events),
+                    found.anomalies.false_alarms.to_string(),
+                    found.alerts.false_alarms.to_string(),
+                    delay(found.anomalies.delay_seconds),
+                    delay(found.alerts.delay_seconds),
+                ]);
+            }
+            row
+        })
+        .collect();
+    let mut text = columns(&head, &rows);
+    let mut said: Vec<&String> = Vec::new();
+    for problem in reports.iter().flat_map(|report| &report.problems) {
+        // Each detector met the same rows.
+        if !said.contains(&problem) {
+            text += &format!("  {problem}\n");
+            said.push(problem);
+        }
+    }
+    text
+}
+
+/// A time as short as it can be said.
+fn seconds(seconds: f64) -> String {
+    match seconds {
+        _ if seconds < 120.0 => format!("{seconds:.0} s"),
+        _ if seconds < 7_200.0 => format!("{:.0} min", seconds / 60.0),
+        _ => format!("{:.1} h", seconds / 3_600.0),
+    }
 }
 
 fn row(anomaly: &Anomaly) -> Vec<String> {
@@ -123,4 +207,32 @@ fn row(anomaly: &Anomaly) -> Vec<String> {
         if anomaly.alerted { "yes" } else { "no" }.to_owned(),
         top.join(" "),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::labels::Caught;
+    use super::*;
+
+    #[test]
+    fn several_detectors_stand_side_by_side_and_a_problem_of_the_file_is_said_once() {
+        let caught = |events| Caught {
+            events,
+            false_alarms: 3,
+            false_alarms_per_day: None,
+            delay_seconds: (events > 0).then_some(150.0),
+        };
+        let report = |detector: &str| {
+            let mut report = FileReport::new(Path::new("a.csv"), detector, 3);
+            report.row(None, Some((7, "a bad time")));
+            report.finish(0.5, Some(Findings { events: 2, anomalies: caught(1), alerts: caught(0) }))
+        };
+        let text = side_by_side(&[report("birch"), report("other")]);
+        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines.len(), 4, "{text}");
+        assert_eq!(lines[1][..3], ["a.csv", "birch", "1"]);
+        assert_eq!(lines[2][1], "other");
+        assert_eq!(lines[2][lines[2].len() - 7..], ["1/2", "0/2", "3", "3", "2", "min", "–"], "{text}");
+        assert_eq!(lines[3].join(" "), "line 7: a bad time");
+    }
 }

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::Context;
 use larnax_core::{Schema, Status, Verdict};
@@ -18,14 +17,13 @@ const WORTH_NAMING: f64 = 0.5;
 /// Writes `timestamp,score,anomalous,alert,warmup,top_metrics`.
 pub(crate) struct ScoreWriter {
     out: csv::Writer<Box<dyn Write>>,
-    schema: Arc<Schema>,
     score: String,
     top: String,
 }
 
 impl ScoreWriter {
     /// Writes to a file, or to standard output for `-`.
-    pub(crate) fn create(path: &Path, schema: &Arc<Schema>) -> anyhow::Result<Self> {
+    pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
         let out: Box<dyn Write> = if path == Path::new("-") {
             Box::new(io::stdout())
         } else {
@@ -34,18 +32,30 @@ impl ScoreWriter {
         };
         let mut out = csv::WriterBuilder::new().buffer_capacity(BUFFER).from_writer(out);
         out.write_record(["timestamp", "score", "anomalous", "alert", "warmup", "top_metrics"])?;
-        Ok(Self { out, schema: Arc::clone(schema), score: String::new(), top: String::new() })
+        Ok(Self { out, score: String::new(), top: String::new() })
     }
 
     /// One row; without a verdict the row could not be used.
-    pub(crate) fn write(&mut self, time: &str, verdict: Option<&Verdict>, alert: bool) -> io::Result<()> {
-        self.row(time, verdict, alert).map_err(|error| match error.into_kind() {
+    pub(crate) fn write(
+        &mut self,
+        time: &str,
+        verdict: Option<&Verdict>,
+        schema: &Schema,
+        alert: bool,
+    ) -> io::Result<()> {
+        self.row(time, verdict, schema, alert).map_err(|error| match error.into_kind() {
             csv::ErrorKind::Io(error) => error,
             other => io::Error::other(format!("{other:?}")),
         })
     }
 
-    fn row(&mut self, time: &str, verdict: Option<&Verdict>, alert: bool) -> csv::Result<()> {
+    fn row(
+        &mut self,
+        time: &str,
+        verdict: Option<&Verdict>,
+        schema: &Schema,
+        alert: bool,
+    ) -> csv::Result<()> {
         use std::fmt::Write as _;
         // Writing to a text never fails.
         self.score.clear();
@@ -56,7 +66,7 @@ impl ScoreWriter {
         let _ = write!(self.score, "{:.4}", verdict.score.get());
         for (metric, deviation) in verdict.top(TOP).into_iter().filter(|(_, d)| d.abs() >= WORTH_NAMING) {
             let separator = if self.top.is_empty() { "" } else { ";" };
-            let _ = write!(self.top, "{separator}{}:{deviation:+.1}", self.schema.name(metric));
+            let _ = write!(self.top, "{separator}{}:{deviation:+.1}", schema.name(metric));
         }
         let warm_up = flag(verdict.status != Status::Ready);
         let anomalous = flag(verdict.score.is_anomalous());

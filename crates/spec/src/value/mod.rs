@@ -3,6 +3,7 @@
 mod alert_budget;
 mod bytes;
 mod cgroup_pattern;
+mod data_range;
 mod listen;
 mod pattern;
 mod period;
@@ -12,6 +13,7 @@ mod url;
 pub use alert_budget::{AlertBudget, BudgetSpan};
 pub use bytes::Bytes;
 pub use cgroup_pattern::CgroupPattern;
+pub use data_range::DataRange;
 pub use listen::Listen;
 pub use pattern::Pattern;
 pub use period::Period;
