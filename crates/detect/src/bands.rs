@@ -33,7 +33,7 @@ pub const SHIFT_SECONDS: f64 = 6.0;
 /// Share of the samples that may be flagged in the time in which records are young; the tracker asks for 3 in 5.
 pub const FLAG_SHARE: f64 = 0.02;
 /// How far beyond an old record a value has to be.
-const RECORD_MARGIN: f64 = 1.5;
+pub(crate) const RECORD_MARGIN: f64 = 1.5;
 /// A record within this multiple of what the largest of n normal values is expected to be shows no heavy tail,
 const LIGHT_TAIL: f64 = 1.25;
 /// provided that there were this many values to show one.
@@ -47,22 +47,22 @@ const MIN_SHIFT: f64 = 0.15;
 const SHIFT_CLIP: f64 = 3.0;
 /// A deviation is at least this share of the level, for series that stand and that wander: smaller changes are real but
 /// not worth a page.
-const RELATIVE_FLOOR: f64 = 0.001;
-const RELATIVE_FLOOR_WANDERING: f64 = 0.01;
+pub(crate) const RELATIVE_FLOOR: f64 = 0.001;
+pub(crate) const RELATIVE_FLOOR_WANDERING: f64 = 0.01;
 /// A deviation is at least this many of the smallest steps that the series makes (counts going from 0 to 1, 4 kB pages).
-const STEP_FLOOR: f64 = 0.4;
+pub(crate) const STEP_FLOOR: f64 = 0.4;
 /// Winsorising after warm-up, in deviations.
-const WINSOR: f64 = 6.0;
+pub(crate) const WINSOR: f64 = 6.0;
 /// Changes that a series must have made before it may raise a flag alone (specification 0.5).
-const MOVING_CHANGES: u32 = 10;
+pub(crate) const MOVING_CHANGES: u32 = 10;
 /// The deviation that a series gets at most before that.
-const STILL_CAP: f64 = 0.8;
+pub(crate) const STILL_CAP: f64 = 0.8;
 /// Samples before a band is shown.
 pub const MIN_SHOWN: f64 = 10.0;
 /// Samples before a band is relied on.
 pub const MIN_READY: f64 = 60.0;
 /// The least deviation, in half-widths, of a value that can't be.
-const IMPOSSIBLE: f64 = 2.0;
+pub(crate) const IMPOSSIBLE: f64 = 2.0;
 /// Deviations that are told apart.
 const MAX_DEVIATION: f64 = 1e4;
 /// Values beyond this are treated as missing: their squares would overflow.
@@ -156,7 +156,7 @@ pub struct RowContext {
 /// What depends on how many values a series has seen. Most series of a row have seen the same number.
 #[derive(Clone, Copy, Debug)]
 pub struct Caution {
-    seen: f64,
+    pub(crate) seen: f64,
     /// How far beyond its record a value has to be.
     margin: f64,
     /// The largest of so many normal values, in deviations; 0 while too few to tell.
@@ -166,13 +166,18 @@ pub struct Caution {
 impl Caution {
     /// Of a series that has seen `seen` values.
     pub fn at(seen: f64, row: &RowContext) -> Self {
-        let margin = (row.moving / (FLAG_SHARE * seen.max(1.0))).cbrt().max(RECORD_MARGIN);
+        Self::of(seen, row.moving)
+    }
+
+    /// Of one of `moving` series that move.
+    pub(crate) fn of(seen: f64, moving: f64) -> Self {
+        let margin = (moving / (FLAG_SHARE * seen.max(1.0))).cbrt().max(RECORD_MARGIN);
         let expected_record = if seen < TAIL_SEEN { 0.0 } else { (2.0 * seen.ln()).sqrt() };
         Self { seen, margin, expected_record }
     }
 
     /// How far beyond a record a value has to be.
-    fn margin(&self, record: f64, scale: f64) -> f64 {
+    pub(crate) fn margin(&self, record: f64, scale: f64) -> f64 {
         if record <= LIGHT_TAIL * self.expected_record * scale { RECORD_MARGIN } else { self.margin }
     }
 }
@@ -417,7 +422,7 @@ impl Band {
 }
 
 /// `a / b`, where nothing over nothing is nothing; bounded.
-fn ratio(a: f64, b: f64) -> f64 {
+pub(crate) fn ratio(a: f64, b: f64) -> f64 {
     if a == 0.0 {
         0.0
     } else if b > 0.0 {

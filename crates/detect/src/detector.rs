@@ -6,7 +6,11 @@ use larnax_core::model_store::{Envelope, EnvelopeError};
 use larnax_core::{Row, Schema, Timestamp, Verdict};
 use serde::Serialize;
 
+use crate::arima::{Ogd, Ons, Rls};
 use crate::birch::Birch;
+use crate::iftm::Iftm;
+use crate::lstm::Lstm;
+use crate::pca::Pca;
 
 /// A model of what is normal for one component.
 ///
@@ -101,16 +105,32 @@ pub enum DetectorKind {
     /// Clusters over all metrics, and bands per metric.
     #[default]
     Birch,
+    /// Forecasts by autoregression, each metric with coefficients of its own.
+    Arima,
+    /// The same with coefficients for all metrics together, learnt by gradient descent.
+    ArimaOgd,
+    /// The same, learnt by the online Newton step.
+    ArimaOns,
+    /// What each metric should be given the others, by principal components.
+    Pca,
+    /// Forecasts of all metrics together by a recurrent network.
+    Lstm,
 }
 
 impl DetectorKind {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Birch];
+    pub const ALL: [Self; 6] =
+        [Self::Birch, Self::Arima, Self::ArimaOgd, Self::ArimaOns, Self::Pca, Self::Lstm];
 
     /// The name in settings, on the command line and in saved state.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Birch => "birch",
+            Self::Arima => "arima",
+            Self::ArimaOgd => "arima_ogd",
+            Self::ArimaOns => "arima_ons",
+            Self::Pca => "pca",
+            Self::Lstm => "lstm",
         }
     }
 
@@ -118,6 +138,11 @@ impl DetectorKind {
     pub fn build(self, warm_up: f64, memory: f64) -> Box<dyn Detector> {
         match self {
             Self::Birch => Box::new(Birch::new(warm_up, memory)),
+            Self::Arima => Box::new(Iftm::<Rls>::new(warm_up, memory)),
+            Self::ArimaOgd => Box::new(Iftm::<Ogd>::new(warm_up, memory)),
+            Self::ArimaOns => Box::new(Iftm::<Ons>::new(warm_up, memory)),
+            Self::Pca => Box::new(Iftm::<Pca>::new(warm_up, memory)),
+            Self::Lstm => Box::new(Iftm::<Lstm>::new(warm_up, memory)),
         }
     }
 }
@@ -137,7 +162,9 @@ impl std::str::FromStr for DetectorKind {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum DetectError {
     /// A name that is none of ours.
-    #[error("there is no detector `{0}`: expected `birch`")]
+    #[error(
+        "there is no detector `{0}`: expected `birch`, `arima`, `arima_ogd`, `arima_ons`, `pca` or `lstm`"
+    )]
     NoSuchDetector(String),
     /// Bytes that are no saved state, or damaged.
     #[error("saved state can't be read: {0}; it is ignored and learning starts anew")]

@@ -22,8 +22,14 @@ pub trait Identity: Debug + Send {
     /// The newest format that it reads, and the one that it writes.
     const VERSION: u16;
 
+    /// Whether it looks only at earlier rows, so that what it expects gets out of date while nothing is learnt.
+    const FORECASTS: bool = true;
+
     /// One that knows nothing, of no metrics.
     fn new() -> Self;
+
+    /// Says how many seconds usually lie between rows, before every row. Cheap; memories in seconds become gains by it.
+    fn tune(&mut self, _period: f64) {}
 
     /// Takes other metrics: the one at `i` keeps what was learnt about the one that stood at `from[i]`; none is new.
     fn rearrange(&mut self, from: &[Option<usize>]);
@@ -38,6 +44,11 @@ pub trait Identity: Debug + Send {
 
     /// The next row is not the neighbour of the last one: lags and hidden state are forgotten, what was learnt is kept.
     fn gap(&mut self);
+
+    /// The normal values of a metric are counted otherwise from now on: z' = scale·z + offset, with a scale above 0. What
+    /// was learnt is rewritten so that it expects the same of the metric itself, exactly where the method allows
+    /// (specification 0.5). Doing nothing is right for what only knows correlations.
+    fn reframe(&mut self, _metric: usize, _scale: f64, _offset: f64) {}
 
     /// Everything learnt.
     fn save(&self) -> Self::Saved;

@@ -6,6 +6,9 @@
 //! |---|---|
 //! | [`detector`] | the trait that every detector implements, and its errors |
 //! | [`birch`] | the first detector: per-series bands, and clusters over all series together |
+//! | [`iftm`] | identity function and threshold, as a detector |
+//! | [`arima`] | forecasts from a metric's own past |
+//! | [`pca`] | what a metric should be, given the others |
 //! | [`identity`] | what a detector of the IFTM family is made of: forecasts or reconstructions of rows |
 //! | [`lstm`] | a recurrent network that forecasts all metrics together |
 //! | [`bands`] | what one series is expected to do: level, local forecast, its own record of surprises |
@@ -18,14 +21,17 @@
 //! | [`explain`] | why it did or didn't alert |
 //! | [`state`] | how a watch is saved and restored |
 
+pub mod arima;
 pub mod bands;
 pub mod birch;
 pub mod budget;
 pub mod detector;
 pub mod explain;
 pub mod identity;
+pub mod iftm;
 pub mod lstm;
 pub mod normalise;
+pub mod pca;
 pub mod presence;
 pub mod state;
 pub mod threshold;

@@ -270,6 +270,11 @@ fn settings(config: &Config, interval: Duration) -> Settings {
     Settings {
         detector: match detect.detector {
             larnax_spec::Detector::Birch => DetectorKind::Birch,
+            larnax_spec::Detector::Arima => DetectorKind::Arima,
+            larnax_spec::Detector::ArimaOgd => DetectorKind::ArimaOgd,
+            larnax_spec::Detector::ArimaOns => DetectorKind::ArimaOns,
+            larnax_spec::Detector::Pca => DetectorKind::Pca,
+            larnax_spec::Detector::Lstm => DetectorKind::Lstm,
         },
         interval: Some(interval),
         warm_up: detect.warm_up.0,

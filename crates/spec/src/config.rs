@@ -196,6 +196,16 @@ pub enum Detector {
     /// Clusters of a growing and ageing tree, with robust bands for each metric.
     #[default]
     Birch,
+    /// Forecasts of each metric from its own past, learnt by recursive least squares.
+    Arima,
+    /// Forecasts with the same coefficients for all metrics, learnt by gradient descent.
+    ArimaOgd,
+    /// The same, learnt by the online Newton step.
+    ArimaOns,
+    /// Each metric as it should be given the others, by principal components.
+    Pca,
+    /// A recurrent network that forecasts all metrics together; the dearest.
+    Lstm,
 }
 
 impl Detector {
@@ -203,6 +213,11 @@ impl Detector {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Birch => "birch",
+            Self::Arima => "arima",
+            Self::ArimaOgd => "arima_ogd",
+            Self::ArimaOns => "arima_ons",
+            Self::Pca => "pca",
+            Self::Lstm => "lstm",
         }
     }
 }

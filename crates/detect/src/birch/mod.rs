@@ -42,15 +42,15 @@ use flat::Clusters;
 /// plain z-scores; these residuals are bounded by records and have variances up to 1.
 const SIGMA0_SQUARED: f32 = 0.25;
 /// Tail factor of k₀.
-const TAIL_FACTOR: f64 = 1.4;
+pub(crate) const TAIL_FACTOR: f64 = 1.4;
 /// Bounds of k₀ and c, in deviations.
-const K0_RANGE: (f64, f64) = (5.0, 10.0);
+pub(crate) const K0_RANGE: (f64, f64) = (5.0, 10.0);
 /// A cluster of less mass uses the variance of all.
 const MIN_OWN_MASS: f64 = 5.0;
 /// A series that was missing so long is no longer expected, in seconds.
-const GIVEN_UP: f64 = 300.0;
+pub(crate) const GIVEN_UP: f64 = 300.0;
 /// One row stands for at most this many periods of learning.
-const MAX_PERIODS: f64 = 5.0;
+pub(crate) const MAX_PERIODS: f64 = 5.0;
 
 /// The detector.
 #[derive(Debug)]
@@ -442,12 +442,12 @@ fn project(from: &[Option<usize>], values: &[f32], new: f32) -> Vec<f32> {
 }
 
 /// Whether a value can be used. What is too large to be squared is as good as missing.
-fn is_value(x: f64) -> bool {
+pub(crate) fn is_value(x: f64) -> bool {
     x.abs() < MAX_VALUE
 }
 
 /// z with P(|Z| > z) = `tail` for a standard normal Z, by Abramowitz and Stegun 26.2.23 (error below 4.5e-4).
-fn normal_quantile(tail: f64) -> f64 {
+pub(crate) fn normal_quantile(tail: f64) -> f64 {
     let t = (-2.0 * (0.5 * tail.clamp(1e-300, 1.0)).ln()).sqrt();
     t - (2.515517 + t * (0.802853 + t * 0.010328)) / (1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308)))
 }

@@ -160,41 +160,6 @@ impl Lstm {
         self.every > 1
     }
 
-    /// The values of a metric are counted otherwise from now on, z' = scale·z + offset with a scale above 0: what was learnt
-    /// is rewritten so that the forecast of the metric itself stays (specification 0.5). Exact but for rounding, and for
-    /// values that are cut at the limits. What is rescaled a thousandfold or more is forgotten instead.
-    pub fn reframe(&mut self, metric: usize, scale: f64, offset: f64) {
-        let possible = scale.is_finite() && scale > 0.0 && offset.is_finite();
-        let Some(last) = self.last.get_mut(metric).filter(|_| possible) else { return };
-        let move_to = |x: f32, limit: f32| {
-            let moved = scale * f64::from(x) + offset;
-            moved.clamp(f64::from(-limit), f64::from(limit)) as f32
-        };
-        *last = move_to(*last, LARGEST_VALUE as f32);
-        self.forecast[metric] = move_to(self.forecast[metric], LARGEST_VALUE as f32);
-        if let Ok(slot) = self.inputs.binary_search(&metric) {
-            let sane = 1e-3..1e3;
-            for weights in [&mut self.weights, &mut self.checkpoint] {
-                if sane.contains(&scale) && offset.abs() <= LARGEST_VALUE {
-                    weights.reframe(slot, scale as f32, offset as f32);
-                } else {
-                    weights.forget(slot);
-                }
-            }
-            let width = self.inputs.len();
-            for rows in [&mut self.window.inputs, &mut self.replay.inputs] {
-                rows.iter_mut().skip(slot).step_by(width).for_each(|x| *x = move_to(*x, LARGEST_INPUT));
-            }
-            for change in self.replay.changes.iter_mut().skip(slot).step_by(width) {
-                *change =
-                    (*change * scale as f32).clamp(-2.0 * LARGEST_VALUE as f32, 2.0 * LARGEST_VALUE as f32);
-            }
-            if self.window.is_full() && !self.foresee_input(slot) {
-                self.recover();
-            }
-        }
-    }
-
     /// Parameters that are trained.
     pub fn parameters(&self) -> usize {
         self.weights.parts().iter().map(|part| part.len()).sum()
@@ -283,11 +248,46 @@ impl Lstm {
 
 impl Identity for Lstm {
     type Saved = Saved;
-    const KIND: DetectorKind = DetectorKind::Birch;
+    const KIND: DetectorKind = DetectorKind::Lstm;
     const VERSION: u16 = 1;
 
     fn new() -> Self {
         Self::learning_every(1)
+    }
+
+    /// The values of a metric are counted otherwise from now on, z' = scale·z + offset with a scale above 0: what was learnt
+    /// is rewritten so that the forecast of the metric itself stays (specification 0.5). Exact but for rounding, and for
+    /// values that are cut at the limits. What is rescaled a thousandfold or more is forgotten instead.
+    fn reframe(&mut self, metric: usize, scale: f64, offset: f64) {
+        let possible = scale.is_finite() && scale > 0.0 && offset.is_finite();
+        let Some(last) = self.last.get_mut(metric).filter(|_| possible) else { return };
+        let move_to = |x: f32, limit: f32| {
+            let moved = scale * f64::from(x) + offset;
+            moved.clamp(f64::from(-limit), f64::from(limit)) as f32
+        };
+        *last = move_to(*last, LARGEST_VALUE as f32);
+        self.forecast[metric] = move_to(self.forecast[metric], LARGEST_VALUE as f32);
+        if let Ok(slot) = self.inputs.binary_search(&metric) {
+            let sane = 1e-3..1e3;
+            for weights in [&mut self.weights, &mut self.checkpoint] {
+                if sane.contains(&scale) && offset.abs() <= LARGEST_VALUE {
+                    weights.reframe(slot, scale as f32, offset as f32);
+                } else {
+                    weights.forget(slot);
+                }
+            }
+            let width = self.inputs.len();
+            for rows in [&mut self.window.inputs, &mut self.replay.inputs] {
+                rows.iter_mut().skip(slot).step_by(width).for_each(|x| *x = move_to(*x, LARGEST_INPUT));
+            }
+            for change in self.replay.changes.iter_mut().skip(slot).step_by(width) {
+                *change =
+                    (*change * scale as f32).clamp(-2.0 * LARGEST_VALUE as f32, 2.0 * LARGEST_VALUE as f32);
+            }
+            if self.window.is_full() && !self.foresee_input(slot) {
+                self.recover();
+            }
+        }
     }
 
     fn rearrange(&mut self, from: &[Option<usize>]) {

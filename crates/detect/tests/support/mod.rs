@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use larnax_core::{Component, Metric, MetricKind, MetricName, Row, Schema, Status, Timestamp};
-use larnax_detect::{AlertBudget, Change, Settings, Watch};
+use larnax_detect::{AlertBudget, Change, DetectorKind, Settings, Watch};
 
 pub(crate) fn schema(names: &[String]) -> Arc<Schema> {
     let metric = |name: &String| Metric::new(MetricName::new(name).unwrap(), MetricKind::Gauge);
@@ -59,9 +59,13 @@ pub(crate) struct Fed {
 
 impl Fed {
     pub(crate) fn new(schema: &Arc<Schema>) -> Self {
+        Self::of(DetectorKind::default(), schema)
+    }
+
+    pub(crate) fn of(detector: DetectorKind, schema: &Arc<Schema>) -> Self {
         let component =
             Component { id: "node/local/a".parse().unwrap(), group: "host".into(), labels: BTreeMap::new() };
-        let mut watch = Watch::new(component, Settings::default());
+        let mut watch = Watch::new(component, Settings { detector, ..Settings::default() });
         watch.resize(schema);
         Self { watch, budget: AlertBudget::default(), changes: Vec::new(), ready: 0, flagged: 0 }
     }

@@ -1,0 +1,399 @@
+//! A detector of any identity function: identity function, threshold model (IFTM, Schmidt et al., ICWS 2018).
+//!
+//! Each metric is normalised by its moving mean and deviation; an [`Identity`] says what the row should be; each error is
+//! judged by the record of such errors ([`series`]), and the root mean square of all errors, each in its own deviations, by
+//! a moving threshold. The score is the larger of the two, as in [`crate::birch`].
+//!
+//! *The state outlasts the onset.* A forecaster sees a fault that lasts as its own recent past and finds it normal after a
+//! few rows. So while rows are not learnt, it is shown its own forecast in place of each value that is outside its band: it
+//! goes on from before the fault. Forecasts of what wanders are worth less the longer that takes, so their bands
+//! open, up to the spread of all values.
+//!
+//! *Gaps.* After more than [`GAP`] periods without a row neighbours are no longer neighbours: the identity function forgets
+//! its short memory. Metrics of which it expects nothing are not judged.
+//!
+//! **When it fails.** Like its identity function; and what [`crate::bands`] says of constant series. A metric that peaks now
+//! and then may stay at its peak: the first row is a peak like others, and a forecaster takes it from there; only
+//! [`crate::bands`] asks whether it has shifted. A ramp that starts over (a buffer that is flushed) is an anomaly until it
+//! has come back or its band is as wide as the ramp, more often than the alert budget has it.
+//!
+//! **Parameters.** Warm-up and memory in seconds; k₀ and c follow from [`Tuning`] as in [`crate::birch`].
+//!
+//! **Cost.** About 40 ns a metric and row beside the identity function; 184 bytes a metric.
+
+mod joint;
+mod saved;
+pub mod series;
+
+use std::sync::Arc;
+
+use larnax_core::{Bounds, MetricVerdict, Row, Schema, Score, Status, Timestamp, Verdict};
+
+use self::joint::Joint;
+use self::series::{Judged, MOST, Pace, Series};
+use crate::bands::{Caution, LOCAL_SECONDS, MIN_READY, MIN_SHOWN};
+use crate::birch::{GIVEN_UP, K0_RANGE, MAX_PERIODS, TAIL_FACTOR, is_value, normal_quantile};
+use crate::detector::{Basis, DetectError, Detector, DetectorKind, Tuning};
+use crate::identity::Identity;
+use crate::normalise::RECORD_HALF_LIFE;
+
+/// Periods between rows from which on they are not neighbours (specification 0.4).
+const GAP: f64 = 2.5;
+
+/// The detector.
+#[derive(Debug)]
+pub struct Iftm<I> {
+    identity: I,
+    warm_up: f64,
+    memory: f64,
+    tuning: Tuning,
+    schema: Option<Arc<Schema>>,
+    series: Vec<Series>,
+    bounds: Vec<Bounds>,
+    joint: Joint,
+    /// Rows learnt, by weight, and seconds learnt over.
+    seen: f64,
+    age: f64,
+    /// How many metrics move.
+    moving: f64,
+    last_row: Option<Timestamp>,
+    last_learnt: Option<Timestamp>,
+    // Of the row that was scored last:
+    scored: Option<Timestamp>,
+    /// The identity function has not been told that it has gone by.
+    untold: bool,
+    pace: Pace,
+    normal: Vec<f64>,
+    expected: Vec<f64>,
+    /// None where a value or an expectation is missing.
+    judged: Vec<Option<Judged>>,
+    basis: Basis,
+    /// k₀ and c, kept while what they follow from stays the same.
+    limits: (f64, f64),
+    limits_for: (f64, f64),
+}
+
+impl<I: Identity> Iftm<I> {
+    /// A detector that knows nothing. Durations in seconds.
+    pub fn new(warm_up: f64, memory: f64) -> Self {
+        Self {
+            identity: I::new(),
+            warm_up: warm_up.max(0.0),
+            memory: memory.max(60.0),
+            tuning: Tuning::default(),
+            schema: None,
+            series: Vec::new(),
+            bounds: Vec::new(),
+            joint: Joint::default(),
+            seen: 0.0,
+            age: 0.0,
+            moving: 1.0,
+            last_row: None,
+            last_learnt: None,
+            scored: None,
+            untold: false,
+            pace: Pace::default(),
+            normal: Vec::new(),
+            expected: Vec::new(),
+            judged: Vec::new(),
+            basis: Basis::default(),
+            limits: (K0_RANGE.1, K0_RANGE.0),
+            limits_for: (0.0, 0.0),
+        }
+    }
+
+    /// What it is made of.
+    pub fn identity(&self) -> &I {
+        &self.identity
+    }
+
+    /// k₀ and c.
+    fn limits(&mut self) -> (f64, f64) {
+        let wanted = (self.tuning.tail, self.moving);
+        if wanted != self.limits_for {
+            let k0 = TAIL_FACTOR * normal_quantile(self.tuning.tail / self.moving.max(1.0));
+            let c = normal_quantile(self.tuning.tail);
+            self.limits = (k0.clamp(K0_RANGE.0, K0_RANGE.1), c.clamp(3.0, K0_RANGE.0 + 1.0));
+            self.limits_for = wanted;
+        }
+        self.limits
+    }
+
+    fn pace(&mut self, time: Timestamp) -> Pace {
+        let period = self.tuning.period;
+        let dt = self.last_row.map_or(0.0, |last| time.since(last)).clamp(0.0, MAX_PERIODS * period);
+        let held = self.last_learnt.map_or(0.0, |last| time.since(last) - period).max(0.0);
+        let local = LOCAL_SECONDS.max(4.0 * period);
+        Pace {
+            dt,
+            held: if I::FORECASTS { held / local } else { 0.0 },
+            record_gain: 1.0 - (-dt / local).exp(),
+            fade: (-dt / RECORD_HALF_LIFE).exp2(),
+            memory: self.memory,
+            warm_up: self.warm_up,
+            k0: self.limits().0,
+        }
+    }
+
+    fn status(&self) -> Status {
+        if self.warm_up_left() <= 0.0 {
+            Status::Ready
+        } else if self.seen >= MIN_SHOWN {
+            Status::Provisional
+        } else {
+            Status::WarmingUp
+        }
+    }
+
+    /// Asks the identity function for the row, all in normal values.
+    fn expect(&mut self, values: &[f64]) {
+        let k0 = self.pace.k0;
+        let known = self.series.iter().zip(&self.bounds).zip(values);
+        for (slot, ((series, bounds), &x)) in self.normal.iter_mut().zip(known) {
+            *slot = if series.shown() && is_value(x) {
+                ((x - series.mean) / series.scale(bounds, k0)).clamp(-MOST, MOST)
+            } else {
+                f64::NAN
+            };
+        }
+        self.identity.tune(self.tuning.period);
+        self.identity.expect(&self.normal, &mut self.expected);
+        self.expected.iter_mut().for_each(|e| *e = e.clamp(-MOST, MOST));
+        self.untold = true;
+    }
+
+    /// Judges each metric; returns how many are expected to be there, and how many are.
+    fn judge(&mut self, row: Row<'_>, status: Status, verdict: &mut Verdict) -> (u32, u32) {
+        let (mut known, mut observed) = (0, 0);
+        let (mut squares, mut errors) = (0.0, 0.0);
+        let mut caution = Caution::of(0.0, self.moving);
+        let slots = self.judged.iter_mut().zip(&mut verdict.metrics).zip(&self.expected);
+        let series = self.series.iter_mut().zip(&self.bounds).zip(row.values);
+        for (i, (((series, bounds), &x), ((judged, out), &normal))) in series.zip(slots).enumerate() {
+            *judged = None;
+            let is_known = series.seen > 0.0 && series.missing < GIVEN_UP;
+            known += u32::from(is_known);
+            let expected = series.mean + normal * series.scale(bounds, self.pace.k0);
+            if !is_value(x) {
+                series.missing += self.pace.dt;
+                if series.shown() {
+                    out.expected = if expected.is_finite() { expected } else { series.mean };
+                }
+                continue;
+            }
+            observed += u32::from(is_known);
+            if !series.shown() || (!expected.is_finite() && !bounds.excludes(x)) {
+                continue;
+            }
+            if caution.seen != series.seen {
+                caution = Caution::of(series.seen, self.moving);
+            }
+            let center = if expected.is_finite() { expected } else { series.mean };
+            let mut found = series.judge(x, center, bounds, &self.pace, &caution);
+            if bounds.excludes(x) {
+                found.deviation = Series::impossible(found.deviation, x, bounds);
+            }
+            *out = MetricVerdict {
+                expected: center,
+                lower: center - found.half_width,
+                upper: center + found.half_width,
+                deviation: found.deviation,
+            };
+            if series.ready(self.warm_up) || status != Status::Ready {
+                squares += found.joint * found.joint;
+                errors += 1.0;
+                if found.deviation.abs() > self.basis.single {
+                    self.basis.single = found.deviation.abs();
+                    self.basis.metric = Some(i);
+                }
+            }
+            *judged = Some(found);
+        }
+        self.basis.joint = if errors > 0.0 { f64::sqrt(squares / errors) } else { 0.0 };
+        (known, observed)
+    }
+
+    /// Tells the identity function that the last row has gone by without being learnt, with what it expected in place of what
+    /// is anomalous.
+    fn pass(&mut self) {
+        if !std::mem::take(&mut self.untold) {
+            return;
+        }
+        // Where all together are anomalous, those are that are further out than all may be on average.
+        let limit = self.basis.joint_limit;
+        let joint = if self.basis.joint > limit { limit } else { f64::INFINITY };
+        for ((x, &expected), judged) in self.normal.iter_mut().zip(&self.expected).zip(&self.judged) {
+            let outside = judged.is_some_and(|j| j.deviation.abs() > 1.0 || j.joint.abs() > joint);
+            if outside && expected.is_finite() {
+                *x = expected;
+            }
+        }
+        self.identity.learn(&self.normal, 0.0);
+    }
+
+    /// Buffers for as many metrics as there are.
+    fn make_room(&mut self) {
+        let width = self.series.len();
+        self.moving = self.series.iter().filter(|series| series.moves()).count().max(1) as f64;
+        self.normal = vec![f64::NAN; width];
+        self.expected = vec![f64::NAN; width];
+        self.judged = vec![None; width];
+        (self.scored, self.untold) = (None, false);
+    }
+}
+
+impl<I: Identity> Detector for Iftm<I> {
+    fn kind(&self) -> DetectorKind {
+        I::KIND
+    }
+
+    fn resize(&mut self, schema: &Arc<Schema>) {
+        if self.schema.as_ref().is_some_and(|old| Arc::ptr_eq(old, schema)) {
+            return;
+        }
+        self.pass();
+        let old = self.schema.replace(Arc::clone(schema));
+        let from: Vec<Option<usize>> = schema
+            .metrics()
+            .iter()
+            .map(|metric| old.as_ref().and_then(|old| old.position(metric.name.as_str())))
+            .collect();
+        self.bounds = schema.metrics().iter().map(|metric| metric.bounds).collect();
+        if from.len() != self.series.len() || from.iter().enumerate().any(|(i, &at)| at != Some(i)) {
+            let series = |at: &Option<usize>| at.and_then(|at| self.series.get(at)).cloned();
+            self.series = from.iter().map(|at| series(at).unwrap_or_default()).collect();
+            self.identity.rearrange(&from);
+        }
+        self.make_room();
+    }
+
+    fn tune(&mut self, tuning: Tuning) {
+        if tuning.period > 0.0 && tuning.period.is_finite() && tuning.tail > 0.0 {
+            self.tuning = tuning;
+        }
+    }
+
+    fn score(&mut self, row: Row<'_>, verdict: &mut Verdict) {
+        verdict.reset(self.series.len());
+        self.scored = None;
+        if row.values.len() != self.series.len() {
+            self.basis = Basis::default();
+            verdict.status = Status::Unknown;
+            return;
+        }
+        self.pass();
+        self.basis = Basis::default();
+        self.pace = self.pace(row.time);
+        if self.last_row.is_some_and(|last| row.time.since(last) > GAP * self.tuning.period) {
+            self.identity.gap();
+        }
+        self.last_row = Some(self.last_row.map_or(row.time, |last| last.max(row.time)));
+        self.expect(row.values);
+        let status = self.status();
+        let (_, c) = self.limits();
+        self.basis.joint_limit = self.joint.limit(c);
+        let (known, observed) = self.judge(row, status, verdict);
+        if 2 * observed < known {
+            verdict.status = Status::Unknown;
+            return;
+        }
+        self.scored = Some(row.time);
+        verdict.status = status;
+        if status != Status::WarmingUp {
+            verdict.score = Score::new((self.basis.joint / self.basis.joint_limit).max(self.basis.single));
+        }
+    }
+
+    fn learn(&mut self, row: Row<'_>, weight: f64) {
+        if self.scored.take() != Some(row.time) || row.values.len() != self.series.len() {
+            return;
+        }
+        if weight.is_nan() || weight <= 0.0 {
+            for (series, judged) in self.series.iter_mut().zip(&self.judged) {
+                if let Some(judged) = judged {
+                    series.suspect(judged);
+                }
+            }
+            self.joint.suspect(self.basis.joint);
+            self.pass();
+            return;
+        }
+        let weight = weight.min(1.0);
+        let mut moving = 0u32;
+        for ((series, &x), judged) in self.series.iter_mut().zip(row.values).zip(&self.judged) {
+            if is_value(x) {
+                series.learn(x, judged.as_ref(), weight, &self.pace);
+            }
+            moving += u32::from(series.moves());
+        }
+        self.moving = f64::from(moving.max(1));
+        self.identity.learn(&self.normal, weight);
+        self.untold = false;
+        self.seen += weight;
+        self.age += self.pace.dt;
+        if self.basis.joint > 0.0 {
+            self.joint.learn(self.basis.joint, weight, self.pace.dt, self.pace.fade);
+        }
+        self.last_learnt = Some(row.time);
+    }
+
+    fn settle(&mut self, was_anomaly: bool) {
+        for (series, judged) in self.series.iter_mut().zip(&self.judged) {
+            series.settle(was_anomaly);
+            if let Some(judged) = judged.filter(|judged| was_anomaly && judged.deviation.abs() > 1.0) {
+                series.reseat(&judged);
+            }
+        }
+        self.joint.settle(was_anomaly);
+    }
+
+    fn gap(&mut self, _after: Timestamp, _until: Timestamp) {
+        self.identity.gap();
+        (self.scored, self.untold) = (None, false);
+    }
+
+    /// What metrics have to do with each other, or with their past, stays known.
+    fn adopt(&mut self) {
+        self.series.iter_mut().for_each(Series::adopt);
+        self.joint.adopt();
+        self.identity.gap();
+        (self.seen, self.age, self.last_learnt) = (0.0, 0.0, None);
+        (self.scored, self.untold) = (None, false);
+    }
+
+    fn warm_up_left(&self) -> f64 {
+        let samples = (MIN_READY - self.seen).max(0.0) * self.tuning.period;
+        samples.max(self.warm_up - self.age)
+    }
+
+    fn basis(&self) -> Basis {
+        self.basis
+    }
+
+    fn save(&self) -> Vec<u8> {
+        self.encode()
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), DetectError> {
+        let restored = self.decode(bytes)?;
+        let current = self.schema.take();
+        *self = restored;
+        if let Some(current) = current {
+            self.resize(&current);
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, bytes: &[u8]) -> Result<(), DetectError> {
+        self.take_in(bytes)
+    }
+
+    fn state_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.series.capacity() * size_of::<Series>()
+            + self.bounds.capacity() * size_of::<Bounds>()
+            + self.judged.capacity() * size_of::<Option<Judged>>()
+            + (self.normal.capacity() + self.expected.capacity()) * size_of::<f64>()
+            + self.identity.state_bytes()
+    }
+}
