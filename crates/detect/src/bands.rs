@@ -5,9 +5,11 @@
 //! series that stands is held to its level, one that wanders (memory, caches, disk use) is held to where it just was,
 //! and a step is far from both. A ramp (a clock, an uptime) is followed with its mean slope.
 //!
-//! **Two questions.** Is this value a spike, and has the series shifted? The second looks at the residual averaged over
-//! [`SHIFT_SECONDS`], each sample bounded, so that a burst of two seconds does not count as a shift. Without it, a
-//! machine whose cpu peaks for a second now and then could be pinned at 100 % without anybody being told.
+//! **Three questions.** Is this value a spike, has the series shifted, and does that last? The second looks at the residual
+//! averaged over [`SHIFT_SECONDS`], each sample bounded, so that a burst of two seconds does not count as a shift. Without
+//! it, a machine whose cpu peaks for a second now and then could be pinned at 100 % without anybody being told. The third
+//! looks at the distance from the level over [`LASTING_SECONDS`], of series that stand: where bursts of a minute are usual,
+//! a step no higher than they are shows only in that it stays.
 //!
 //! **Limits from records.** A band is the larger of k₀ robust deviations and a multiple of the largest surprise that was
 //! taken as normal ([`crate::normalise::Record`]). The multiple falls from many to 1.5 as samples come in: for tails that
@@ -20,7 +22,7 @@
 //! error. Faults slower than minutes in a wandering series are followed. What is a spike in a bursty series has to exceed
 //! the bursts by half.
 //!
-//! **Cost.** 17 numbers and about 30 ns a series and sample.
+//! **Cost.** 20 numbers and about 30 ns a series and sample.
 
 use larnax_core::Bounds;
 
@@ -30,6 +32,8 @@ use crate::normalise::{Moments, Record, gain};
 pub const LOCAL_SECONDS: f64 = 20.0;
 /// Memory of the shift in seconds; at least one and a half samples.
 pub const SHIFT_SECONDS: f64 = 6.0;
+/// Memory of what lasts, in seconds; at least ten samples.
+pub const LASTING_SECONDS: f64 = 120.0;
 /// Share of the samples that may be flagged in the time in which records are young; the tracker asks for 3 in 5.
 pub const FLAG_SHARE: f64 = 0.02;
 /// How far beyond an old record a value has to be.
@@ -43,8 +47,16 @@ const SHIFT_FLOOR: f64 = 0.5;
 /// The smallest deviation of a shift, in deviations of the series: on a ramp that is followed well the shift is next to
 /// nothing, and an error next to nothing must not be much.
 const MIN_SHIFT: f64 = 0.15;
-/// One sample moves the shift by at most this many limits.
+/// One sample moves the shift by at most this many limits of its gain,
 const SHIFT_CLIP: f64 = 3.0;
+/// and by at most this share of its limit. At slow sampling the gain is a half: without this, one spike would be a shift,
+/// and its record would hide shifts for days.
+const SHIFT_SHARE: f64 = 0.6;
+/// The smallest deviation of what lasts, in deviations of the series: it is for steps that hide among bursts, not for
+/// small changes of level.
+const MIN_LASTING: f64 = 0.5;
+/// What lasts is at most this many limits: it is over within a minute and a half of its cause.
+const LASTING_CLIP: f64 = 2.0;
 /// A deviation is at least this share of the level, for series that stand and that wander: smaller changes are real but
 /// not worth a page.
 pub(crate) const RELATIVE_FLOOR: f64 = 0.001;
@@ -124,6 +136,15 @@ pub struct Band {
     /// Mean square of the shift.
     #[prost(double, tag = "17")]
     pub shift_square: f64,
+    /// The distance from the level in deviations, averaged over minutes.
+    #[prost(float, tag = "18")]
+    pub lasting: f32,
+    /// Its largest.
+    #[prost(float, tag = "19")]
+    pub lasting_record: f32,
+    /// The same, undecided.
+    #[prost(float, tag = "20")]
+    pub lasting_pending: f32,
 }
 
 /// What is the same for all series of one row.
@@ -141,6 +162,8 @@ pub struct RowContext {
     pub late_gain: f64,
     /// Gain of the shift.
     pub shift_gain: f64,
+    /// Gain of what lasts.
+    pub lasting_gain: f64,
     /// Fading of records.
     pub fade: f64,
     /// Memory of level and scale in seconds.
@@ -261,12 +284,27 @@ impl Band {
         let shift_width =
             (row.k0 * shift_scale).max(caution.margin(self.shift_record, shift_scale) * self.shift_record);
         let shift_width = shift_width.max(ratio(bounds.least, scale));
-        let bound = SHIFT_CLIP * shift_width;
+        let bound = SHIFT_CLIP.min(SHIFT_SHARE / row.shift_gain.max(f64::MIN_POSITIVE)) * shift_width;
         self.shift += row.shift_gain * (ratio(residual, scale).clamp(-bound, bound) - self.shift);
         let (mut deviation, mut width) = (ratio(residual, half_width), half_width);
         let shifted = ratio(self.shift, shift_width);
         if shifted.abs() > deviation.abs().max(1.0) {
             (deviation, width) = (shifted, shift_width * scale);
+        }
+        if !wanders {
+            let record = f64::from(self.lasting_record);
+            let limit = (row.k0 * MIN_LASTING)
+                .max(caution.margin(record, MIN_LASTING) * record)
+                .max(ratio(bounds.least, level_scale));
+            let bound = LASTING_CLIP * limit;
+            let distance = ratio(from_level, level_scale).clamp(-bound, bound);
+            let lasting = f64::from(self.lasting);
+            let lasting = lasting + row.lasting_gain * (distance - lasting);
+            self.lasting = lasting as f32;
+            let lasts = ratio(lasting, limit);
+            if lasts.abs() > deviation.abs().max(1.0) {
+                (deviation, width) = (lasts, limit * level_scale);
+            }
         }
         let joint_scale = scale.max(RECORD_MARGIN * self.spike / row.k0).max(bounds.least / row.k0);
         // What is below the least change that counts says nothing about all series together either.
@@ -321,11 +359,15 @@ impl Band {
         self.local += weight * local_gain.max(1.0 / self.seen.max(1.0)) * (x - self.local);
         if self.shown() {
             let gain = if ready { row.local_gain } else { 1.0 };
-            let (mut spike, mut shift) = (self.spikes(), self.shifts());
+            let (mut spike, mut shift, mut lasting) = (self.spikes(), self.shifts(), self.lastings());
             spike.learn(judged.surprise * weight, row.fade, gain);
             shift.learn(self.shift.abs() * weight, row.fade, gain);
-            (self.spike, self.spike_pending) = (spike.value, spike.pending);
-            (self.shift_record, self.shift_pending) = (shift.value, shift.pending);
+            lasting.learn(
+                f64::from(self.lasting.abs()) * weight,
+                row.fade,
+                if ready { row.lasting_gain } else { 1.0 },
+            );
+            self.keep(spike, shift, lasting);
         }
     }
 
@@ -334,21 +376,22 @@ impl Band {
         self.missing = 0.0;
         self.spike_pending = self.spike_pending.max(judged.surprise);
         self.shift_pending = self.shift_pending.max(self.shift.abs());
+        self.lasting_pending = self.lasting_pending.max(self.lasting.abs());
     }
 
     /// The stretch of flagged rows is over.
     pub fn settle(&mut self, was_anomaly: bool) {
-        let (mut spike, mut shift) = (self.spikes(), self.shifts());
+        let (mut spike, mut shift, mut lasting) = (self.spikes(), self.shifts(), self.lastings());
         spike.settle(was_anomaly);
         shift.settle(was_anomaly);
-        (self.spike, self.spike_pending) = (spike.value, spike.pending);
-        (self.shift_record, self.shift_pending) = (shift.value, shift.pending);
+        lasting.settle(was_anomaly);
+        self.keep(spike, shift, lasting);
     }
 
     /// An anomaly has left it at `x`, outside its band: it goes on from there.
     pub fn reseat(&mut self, x: f64) {
         (self.mean, self.local, self.last) = (x, x, x);
-        (self.drift, self.shift) = (0.0, 0.0);
+        (self.drift, self.shift, self.lasting) = (0.0, 0.0, 0.0);
         self.seen = self.seen.min(MIN_READY);
     }
 
@@ -357,6 +400,7 @@ impl Band {
         *self = Self {
             spike: self.spike,
             shift_record: self.shift_record,
+            lasting_record: self.lasting_record,
             step: self.step,
             changes: self.changes,
             ..Self::default()
@@ -369,7 +413,9 @@ impl Band {
             return;
         }
         if self.seen <= 0.0 {
-            *self = Self { shift: 0.0, spike_pending: 0.0, shift_pending: 0.0, ..other.clone() };
+            *self = other.clone();
+            (self.shift, self.lasting) = (0.0, 0.0);
+            (self.spike_pending, self.shift_pending, self.lasting_pending) = (0.0, 0.0, 0.0);
             return;
         }
         let seen = self.seen + other.seen;
@@ -383,6 +429,7 @@ impl Band {
         self.shift_square += (other.shift_square - self.shift_square) * share;
         self.spike = self.spike.max(other.spike);
         self.shift_record = self.shift_record.max(other.shift_record);
+        self.lasting_record = self.lasting_record.max(other.lasting_record);
         self.step = if self.step > 0.0 && other.step > 0.0 {
             self.step.min(other.step)
         } else {
@@ -395,7 +442,7 @@ impl Band {
 
     /// Whether every number in it is one that this program can have written.
     pub fn is_sound(&self) -> bool {
-        let numbers = [self.mean, self.local, self.drift, self.shift, self.last];
+        let numbers = [self.mean, self.local, self.drift, self.shift, self.last, self.lasting.into()];
         let not_negative = [
             self.seen,
             self.age,
@@ -408,6 +455,8 @@ impl Band {
             self.step,
             self.missing,
             self.shift_square,
+            self.lasting_record.into(),
+            self.lasting_pending.into(),
         ];
         numbers.iter().all(|x| x.is_finite()) && not_negative.iter().all(|x| x.is_finite() && *x >= 0.0)
     }
@@ -418,6 +467,16 @@ impl Band {
 
     fn shifts(&self) -> Record {
         Record { value: self.shift_record, pending: self.shift_pending }
+    }
+
+    fn lastings(&self) -> Record {
+        Record { value: self.lasting_record.into(), pending: self.lasting_pending.into() }
+    }
+
+    fn keep(&mut self, spike: Record, shift: Record, lasting: Record) {
+        (self.spike, self.spike_pending) = (spike.value, spike.pending);
+        (self.shift_record, self.shift_pending) = (shift.value, shift.pending);
+        (self.lasting_record, self.lasting_pending) = (lasting.value as f32, lasting.pending as f32);
     }
 }
 

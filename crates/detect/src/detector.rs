@@ -11,6 +11,7 @@ use crate::birch::Birch;
 use crate::iftm::Iftm;
 use crate::lstm::Lstm;
 use crate::pca::Pca;
+use crate::threshold::ThresholdKind;
 
 /// A model of what is normal for one component.
 ///
@@ -29,6 +30,9 @@ pub trait Detector: std::fmt::Debug + Send {
 
     /// Sets the sampling period and how rare a flagged sample shall be. Cheap; may be called before every row.
     fn tune(&mut self, tuning: Tuning);
+
+    /// Which threshold model judges the errors of all metrics together. Detectors without one leave it at that.
+    fn use_threshold(&mut self, _kind: ThresholdKind) {}
 
     /// Judges a row (one value per metric of the schema, not finite = missing) into a buffer that the caller owns.
     /// A row of another width gives [`larnax_core::Status::Unknown`].
@@ -166,6 +170,9 @@ pub enum DetectError {
         "there is no detector `{0}`: expected `birch`, `arima`, `arima_ogd`, `arima_ons`, `pca` or `lstm`"
     )]
     NoSuchDetector(String),
+    /// A name that is none of ours.
+    #[error("there is no threshold `{0}`: expected `moving`, `window`, `spot` or `conformal`")]
+    NoSuchThreshold(String),
     /// Bytes that are no saved state, or damaged.
     #[error("saved state can't be read: {0}; it is ignored and learning starts anew")]
     Envelope(#[from] EnvelopeError),

@@ -12,8 +12,8 @@
 //! | [`identity`] | what a detector of the IFTM family is made of: forecasts or reconstructions of rows |
 //! | [`lstm`] | a recurrent network that forecasts all metrics together |
 //! | [`bands`] | what one series is expected to do: level, local forecast, its own record of surprises |
-//! | [`normalise`] | moving mean and variance; records that fade |
-//! | [`threshold`] | the moving threshold over errors |
+//! | [`normalise`] | moving mean and variance; records that fade; the normal quantile |
+//! | [`threshold`] | how large an error has to be: moving, window, spot or conformal |
 //! | [`tracker`] | from flagged samples to anomalies: onset, end, learning weight |
 //! | [`presence`] | silent components and vanished metrics |
 //! | [`budget`] | the one knob: how many alerts in a week |
@@ -41,4 +41,5 @@ pub mod watch;
 pub use budget::{AlertBudget, BudgetPhase, BudgetStatus};
 pub use detector::{Basis, DetectError, Detector, DetectorKind, Tuning};
 pub use explain::{Explanation, MetricExplanation};
+pub use threshold::ThresholdKind;
 pub use watch::{Change, Settings, Watch, WatchState};

@@ -10,7 +10,7 @@ use larnax_collect::{ErrorClass, Source, SourceError};
 use larnax_core::component::ComponentIdError;
 use larnax_core::schema::Direction;
 use larnax_core::{Clock, Component, ComponentId};
-use larnax_detect::{DetectorKind, Settings};
+use larnax_detect::{DetectorKind, Settings, ThresholdKind};
 use larnax_http::Url;
 use larnax_spec::{Config, DetectionDirection, HostConfig, MetricRule, ScrapeConfig, ScrapeTarget};
 
@@ -275,6 +275,12 @@ fn settings(config: &Config, interval: Duration) -> Settings {
             larnax_spec::Detector::ArimaOns => DetectorKind::ArimaOns,
             larnax_spec::Detector::Pca => DetectorKind::Pca,
             larnax_spec::Detector::Lstm => DetectorKind::Lstm,
+        },
+        threshold: match detect.threshold {
+            larnax_spec::Threshold::Moving => ThresholdKind::Moving,
+            larnax_spec::Threshold::Window => ThresholdKind::Window,
+            larnax_spec::Threshold::Spot => ThresholdKind::Spot,
+            larnax_spec::Threshold::Conformal => ThresholdKind::Conformal,
         },
         interval: Some(interval),
         warm_up: detect.warm_up.0,

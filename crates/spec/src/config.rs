@@ -162,6 +162,8 @@ impl Default for Limits {
 pub struct Detect {
     /// The detector that learns what is normal.
     pub detector: Detector,
+    /// How it judges how unusual all metrics of a component are together.
+    pub threshold: Threshold,
     /// How many alerts each group of components (a scrape job, the host) may raise; the thresholds follow from it.
     pub alert_budget: AlertBudget,
     /// How long a component is learnt before it can have an anomaly.
@@ -178,6 +180,7 @@ impl Default for Detect {
     fn default() -> Self {
         Self {
             detector: Detector::Birch,
+            threshold: Threshold::Moving,
             alert_budget: AlertBudget::default(),
             // 300 samples at the 2 Hz of ZerOps4E's experiments.
             warm_up: Period::seconds(150),
@@ -220,6 +223,22 @@ impl Detector {
             Self::Lstm => "lstm",
         }
     }
+}
+
+/// A threshold model by its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Threshold {
+    /// Mean and deviation of the errors, the past fading, and the largest of about the last day.
+    #[default]
+    Moving,
+    /// The same, of the last hour alone.
+    Window,
+    /// A tail fitted to the largest errors (SPOT).
+    Spot,
+    /// The rank among past errors.
+    Conformal,
 }
 
 /// The ring of recent samples of each component, compressed files in the state directory.

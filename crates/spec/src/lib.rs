@@ -26,7 +26,7 @@ pub mod reference;
 
 pub use alerts::{Alerting, AlertmanagerConfig, Alerts, Receiver, Spool};
 pub use client::{Auth, Authorization, BasicAuth, TlsConfig};
-pub use config::{Api, Config, Detect, Detector, Evidence, Global, Limits, Metrics};
+pub use config::{Api, Config, Detect, Detector, Evidence, Global, Limits, Metrics, Threshold};
 pub use env::Environment;
 pub use host::{Host, HostConfig};
 pub use report::{ConfigErrors, Problem, Warning};

@@ -16,7 +16,7 @@
 //! day's rhythm only within its memory); what [`crate::bands`] says of constant series.
 //!
 //! **Parameters.** Warm-up and memory in seconds; the rest follows from [`Tuning`]: with z the normal quantile of the
-//! tail, c = z, and k₀ = 1.4 · z(tail / number of series that move); 1.4 because tails are heavier than normal.
+//! tail, k₀ = 1.4 · z(tail / number of series that move); 1.4 because tails are heavier than normal.
 //!
 //! **Cost.** D bands and a scan of M·D multiplications; memory 128·D + at most 96 KiB (more above 3,000 series).
 //!
@@ -31,11 +31,12 @@ use std::sync::Arc;
 use larnax_core::{Bounds, MetricVerdict, Row, Schema, Score, Status, Timestamp, Verdict};
 
 use crate::bands::{
-    Band, Caution, Judged, LOCAL_SECONDS, MAX_VALUE, MIN_READY, MIN_SHOWN, RowContext, SHIFT_SECONDS,
+    Band, Caution, Judged, LASTING_SECONDS, LOCAL_SECONDS, MAX_VALUE, MIN_READY, MIN_SHOWN, RowContext,
+    SHIFT_SECONDS,
 };
 use crate::detector::{Basis, DetectError, Detector, DetectorKind, Tuning};
-use crate::normalise::{RECORD_HALF_LIFE, gain};
-use crate::threshold::Threshold;
+use crate::normalise::{RECORD_HALF_LIFE, gain, normal_quantile};
+use crate::threshold::{Threshold, ThresholdKind};
 use flat::Clusters;
 
 /// Variance added to each dimension of a cluster, so that what hardly moves does not rule. The specification's 0.1² is for
@@ -43,7 +44,7 @@ use flat::Clusters;
 const SIGMA0_SQUARED: f32 = 0.25;
 /// Tail factor of k₀.
 pub(crate) const TAIL_FACTOR: f64 = 1.4;
-/// Bounds of k₀ and c, in deviations.
+/// Bounds of k₀, in deviations.
 pub(crate) const K0_RANGE: (f64, f64) = (5.0, 10.0);
 /// A cluster of less mass uses the variance of all.
 const MIN_OWN_MASS: f64 = 5.0;
@@ -77,9 +78,9 @@ pub struct Birch {
     judged: Vec<Judged>,
     joint: Vec<f32>,
     basis: Basis,
-    /// Limits that follow from the tuning, kept while it stays the same.
-    limits: (f64, f64),
-    limits_for: (f64, f64),
+    /// Follows from the tuning and the number of series that move, kept while these stay the same.
+    k0: f64,
+    k0_for: (f64, f64),
 }
 
 impl Birch {
@@ -108,6 +109,7 @@ impl Birch {
                 local_gain: 0.0,
                 late_gain: 0.0,
                 shift_gain: 0.0,
+                lasting_gain: 0.0,
                 fade: 1.0,
                 memory,
                 warm_up,
@@ -117,21 +119,20 @@ impl Birch {
             judged: Vec::new(),
             joint: Vec::new(),
             basis: Basis::default(),
-            limits: (K0_RANGE.1, K0_RANGE.0),
-            limits_for: (0.0, 0.0),
+            k0: K0_RANGE.1,
+            k0_for: (0.0, 0.0),
         }
     }
 
-    /// k₀ and c.
-    fn limits(&mut self) -> (f64, f64) {
+    /// k₀.
+    fn k0(&mut self) -> f64 {
         let wanted = (self.tuning.tail, self.moving);
-        if wanted != self.limits_for {
+        if wanted != self.k0_for {
             let k0 = TAIL_FACTOR * normal_quantile(self.tuning.tail / self.moving.max(1.0));
-            let c = normal_quantile(self.tuning.tail);
-            self.limits = (k0.clamp(K0_RANGE.0, K0_RANGE.1), c.clamp(3.0, K0_RANGE.0 + 1.0));
-            self.limits_for = wanted;
+            self.k0 = k0.clamp(K0_RANGE.0, K0_RANGE.1);
+            self.k0_for = wanted;
         }
-        self.limits
+        self.k0
     }
 
     fn row_context(&mut self, time: Timestamp) -> RowContext {
@@ -139,7 +140,7 @@ impl Birch {
         let dt = self.last_row.map_or(0.0, |last| time.since(last)).clamp(0.0, MAX_PERIODS * period);
         let held = self.last_learnt.map_or(0.0, |last| time.since(last) - period).max(0.0);
         let local_memory = LOCAL_SECONDS.max(4.0 * period);
-        let (k0, _) = self.limits();
+        let k0 = self.k0();
         RowContext {
             dt,
             held,
@@ -147,6 +148,7 @@ impl Birch {
             local_gain: 1.0 - (-dt / local_memory).exp(),
             late_gain: 1.0 - (-(dt + held) / local_memory).exp(),
             shift_gain: 1.0 - (-dt / SHIFT_SECONDS.max(1.5 * period)).exp(),
+            lasting_gain: 1.0 - (-dt / LASTING_SECONDS.max(10.0 * period)).exp(),
             fade: (-dt / RECORD_HALF_LIFE).exp2(),
             memory: self.memory,
             warm_up: self.warm_up,
@@ -255,6 +257,10 @@ impl Detector for Birch {
         }
     }
 
+    fn use_threshold(&mut self, kind: ThresholdKind) {
+        self.threshold.become_kind(kind);
+    }
+
     fn score(&mut self, row: Row<'_>, verdict: &mut Verdict) {
         verdict.reset(self.bands.len());
         self.basis = Basis::default();
@@ -315,9 +321,8 @@ impl Detector for Birch {
         }
         self.scored = Some(row.time);
         verdict.status = status;
-        let (_, c) = self.limits();
         self.basis.joint = self.joint_error();
-        self.basis.joint_limit = self.threshold.limit(c);
+        self.basis.joint_limit = self.threshold.limit(self.tuning.tail);
         if status != Status::WarmingUp {
             let joint = self.basis.joint / self.basis.joint_limit;
             verdict.score = Score::new(joint.max(self.basis.single));
@@ -371,7 +376,7 @@ impl Detector for Birch {
 
     fn gap(&mut self, _after: Timestamp, _until: Timestamp) {
         for band in &mut self.bands {
-            band.shift = 0.0;
+            (band.shift, band.lasting) = (0.0, 0.0);
         }
         self.scored = None;
     }
@@ -380,7 +385,7 @@ impl Detector for Birch {
         for band in &mut self.bands {
             band.adopt();
         }
-        self.threshold = Threshold { record: self.threshold.record, ..Threshold::default() };
+        self.threshold.adopt();
         self.clusters = Clusters::new(self.bands.len());
         (self.seen, self.age, self.last_learnt) = (0.0, 0.0, None);
     }
@@ -419,6 +424,7 @@ impl Detector for Birch {
             + self.judged.capacity() * size_of::<Judged>()
             + (self.joint.capacity() + self.pooled.capacity()) * size_of::<f32>()
             + self.clusters.bytes()
+            + self.threshold.bytes()
     }
 }
 
@@ -444,22 +450,4 @@ fn project(from: &[Option<usize>], values: &[f32], new: f32) -> Vec<f32> {
 /// Whether a value can be used. What is too large to be squared is as good as missing.
 pub(crate) fn is_value(x: f64) -> bool {
     x.abs() < MAX_VALUE
-}
-
-/// z with P(|Z| > z) = `tail` for a standard normal Z, by Abramowitz and Stegun 26.2.23 (error below 4.5e-4).
-pub(crate) fn normal_quantile(tail: f64) -> f64 {
-    let t = (-2.0 * (0.5 * tail.clamp(1e-300, 1.0)).ln()).sqrt();
-    t - (2.515517 + t * (0.802853 + t * 0.010328)) / (1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_normal_quantile_is_right_where_alert_budgets_are() {
-        for (tail, z) in [(0.05, 1.95996), (1e-6, 4.89164), (1e-9, 6.10941)] {
-            assert!((normal_quantile(tail) - z).abs() < 1e-3, "{tail}");
-        }
-    }
 }

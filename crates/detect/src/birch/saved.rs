@@ -152,6 +152,7 @@ impl Birch {
         birch.bands = saved.bands;
         birch.pooled = saved.pooled;
         birch.threshold = saved.threshold.unwrap_or_default();
+        birch.threshold.become_kind(self.threshold.kind());
         (birch.seen, birch.age) = (saved.seen, saved.age);
         birch.last_row = saved.last_row.map(Timestamp::from_nanos);
         birch.last_learnt = saved.last_learnt.map(Timestamp::from_nanos);

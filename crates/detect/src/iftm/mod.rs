@@ -21,7 +21,6 @@
 //!
 //! **Cost.** About 40 ns a metric and row beside the identity function; 184 bytes a metric.
 
-mod joint;
 mod saved;
 pub mod series;
 
@@ -29,13 +28,13 @@ use std::sync::Arc;
 
 use larnax_core::{Bounds, MetricVerdict, Row, Schema, Score, Status, Timestamp, Verdict};
 
-use self::joint::Joint;
 use self::series::{Judged, MOST, Pace, Series};
 use crate::bands::{Caution, LOCAL_SECONDS, MIN_READY, MIN_SHOWN};
-use crate::birch::{GIVEN_UP, K0_RANGE, MAX_PERIODS, TAIL_FACTOR, is_value, normal_quantile};
+use crate::birch::{GIVEN_UP, K0_RANGE, MAX_PERIODS, TAIL_FACTOR, is_value};
 use crate::detector::{Basis, DetectError, Detector, DetectorKind, Tuning};
 use crate::identity::Identity;
-use crate::normalise::RECORD_HALF_LIFE;
+use crate::normalise::{RECORD_HALF_LIFE, normal_quantile};
+use crate::threshold::{Threshold, ThresholdKind};
 
 /// Periods between rows from which on they are not neighbours (specification 0.4).
 const GAP: f64 = 2.5;
@@ -50,7 +49,7 @@ pub struct Iftm<I> {
     schema: Option<Arc<Schema>>,
     series: Vec<Series>,
     bounds: Vec<Bounds>,
-    joint: Joint,
+    threshold: Threshold,
     /// Rows learnt, by weight, and seconds learnt over.
     seen: f64,
     age: f64,
@@ -69,8 +68,8 @@ pub struct Iftm<I> {
     judged: Vec<Option<Judged>>,
     basis: Basis,
     /// k₀ and c, kept while what they follow from stays the same.
-    limits: (f64, f64),
-    limits_for: (f64, f64),
+    k0: f64,
+    k0_for: (f64, f64),
 }
 
 impl<I: Identity> Iftm<I> {
@@ -84,7 +83,7 @@ impl<I: Identity> Iftm<I> {
             schema: None,
             series: Vec::new(),
             bounds: Vec::new(),
-            joint: Joint::default(),
+            threshold: Threshold::default(),
             seen: 0.0,
             age: 0.0,
             moving: 1.0,
@@ -97,8 +96,8 @@ impl<I: Identity> Iftm<I> {
             expected: Vec::new(),
             judged: Vec::new(),
             basis: Basis::default(),
-            limits: (K0_RANGE.1, K0_RANGE.0),
-            limits_for: (0.0, 0.0),
+            k0: K0_RANGE.1,
+            k0_for: (0.0, 0.0),
         }
     }
 
@@ -107,16 +106,15 @@ impl<I: Identity> Iftm<I> {
         &self.identity
     }
 
-    /// k₀ and c.
-    fn limits(&mut self) -> (f64, f64) {
+    /// k₀.
+    fn k0(&mut self) -> f64 {
         let wanted = (self.tuning.tail, self.moving);
-        if wanted != self.limits_for {
+        if wanted != self.k0_for {
             let k0 = TAIL_FACTOR * normal_quantile(self.tuning.tail / self.moving.max(1.0));
-            let c = normal_quantile(self.tuning.tail);
-            self.limits = (k0.clamp(K0_RANGE.0, K0_RANGE.1), c.clamp(3.0, K0_RANGE.0 + 1.0));
-            self.limits_for = wanted;
+            self.k0 = k0.clamp(K0_RANGE.0, K0_RANGE.1);
+            self.k0_for = wanted;
         }
-        self.limits
+        self.k0
     }
 
     fn pace(&mut self, time: Timestamp) -> Pace {
@@ -131,7 +129,7 @@ impl<I: Identity> Iftm<I> {
             fade: (-dt / RECORD_HALF_LIFE).exp2(),
             memory: self.memory,
             warm_up: self.warm_up,
-            k0: self.limits().0,
+            k0: self.k0(),
         }
     }
 
@@ -290,8 +288,7 @@ impl<I: Identity> Detector for Iftm<I> {
         self.last_row = Some(self.last_row.map_or(row.time, |last| last.max(row.time)));
         self.expect(row.values);
         let status = self.status();
-        let (_, c) = self.limits();
-        self.basis.joint_limit = self.joint.limit(c);
+        self.basis.joint_limit = self.threshold.limit(self.tuning.tail);
         let (known, observed) = self.judge(row, status, verdict);
         if 2 * observed < known {
             verdict.status = Status::Unknown;
@@ -314,7 +311,7 @@ impl<I: Identity> Detector for Iftm<I> {
                     series.suspect(judged);
                 }
             }
-            self.joint.suspect(self.basis.joint);
+            self.threshold.suspect(self.basis.joint);
             self.pass();
             return;
         }
@@ -332,9 +329,13 @@ impl<I: Identity> Detector for Iftm<I> {
         self.seen += weight;
         self.age += self.pace.dt;
         if self.basis.joint > 0.0 {
-            self.joint.learn(self.basis.joint, weight, self.pace.dt, self.pace.fade);
+            self.threshold.learn(self.basis.joint, weight, self.pace.dt, self.pace.fade);
         }
         self.last_learnt = Some(row.time);
+    }
+
+    fn use_threshold(&mut self, kind: ThresholdKind) {
+        self.threshold.become_kind(kind);
     }
 
     fn settle(&mut self, was_anomaly: bool) {
@@ -344,7 +345,7 @@ impl<I: Identity> Detector for Iftm<I> {
                 series.reseat(&judged);
             }
         }
-        self.joint.settle(was_anomaly);
+        self.threshold.settle(was_anomaly);
     }
 
     fn gap(&mut self, _after: Timestamp, _until: Timestamp) {
@@ -355,7 +356,7 @@ impl<I: Identity> Detector for Iftm<I> {
     /// What metrics have to do with each other, or with their past, stays known.
     fn adopt(&mut self) {
         self.series.iter_mut().for_each(Series::adopt);
-        self.joint.adopt();
+        self.threshold.adopt();
         self.identity.gap();
         (self.seen, self.age, self.last_learnt) = (0.0, 0.0, None);
         (self.scored, self.untold) = (None, false);

@@ -9,7 +9,6 @@ use larnax_core::{Metric, MetricKind, MetricName, Schema, Timestamp};
 use prost::Message as _;
 
 use super::Iftm;
-use super::joint::Joint;
 use super::series::Series;
 use crate::detector::{DetectError, Detector as _, open};
 use crate::identity::Identity;
@@ -86,7 +85,7 @@ impl<I: Identity> Iftm<I> {
                 .filter(|&i| metrics[i as usize].kind == MetricKind::Counter)
                 .collect(),
             series: self.series.clone(),
-            threshold: Some(self.joint.save()),
+            threshold: Some(self.threshold.clone()),
             seen: self.seen,
             age: self.age,
             last_row: self.last_row.map(Timestamp::nanos),
@@ -101,14 +100,16 @@ impl<I: Identity> Iftm<I> {
         let saved: Saved = open(bytes, I::KIND.as_str(), I::VERSION)?;
         let schema = saved.schema::<I>()?;
         let identity = I::Saved::decode(&saved.identity[..]).map_err(|e| inconsistent::<I>(e.to_string()))?;
-        let joint = Joint::restore(saved.threshold)
+        let threshold = Some(saved.threshold.unwrap_or_default())
+            .filter(Threshold::is_sound)
             .ok_or_else(|| inconsistent::<I>("the threshold holds a number that can't be"))?;
         let mut iftm = Self::new(self.warm_up, self.memory);
         iftm.tuning = self.tuning;
         iftm.resize(&schema);
         iftm.identity.restore(identity)?;
         iftm.series = saved.series;
-        iftm.joint = joint;
+        iftm.threshold = threshold;
+        iftm.threshold.become_kind(self.threshold.kind());
         (iftm.seen, iftm.age) = (saved.seen, saved.age);
         iftm.last_row = saved.last_row.map(Timestamp::from_nanos);
         iftm.last_learnt = saved.last_learnt.map(Timestamp::from_nanos);
@@ -131,7 +132,7 @@ impl<I: Identity> Iftm<I> {
         }
         other.resize(&mine);
         self.pass();
-        let k0 = self.limits().0;
+        let k0 = self.k0();
         let mut merged = self.series.clone();
         for (i, (series, theirs)) in merged.iter_mut().zip(&other.series).enumerate() {
             series.merge(theirs);
@@ -145,7 +146,7 @@ impl<I: Identity> Iftm<I> {
         }
         self.identity.merge(other.identity.save())?;
         self.series = merged;
-        self.joint.merge(&other.joint);
+        self.threshold.merge(&other.threshold);
         self.seen += other.seen;
         self.age += other.age;
         self.last_learnt = self.last_learnt.max(other.last_learnt);

@@ -35,7 +35,7 @@ impl Watch {
             (anomaly.score, anomaly.last_seen) = (score, now);
             anomaly.peak = if score > anomaly.peak { score } else { anomaly.peak };
             // Never adopted: what has stopped stays told until it returns or a person says that it is gone.
-            if !anomaly.alerted && budget.spend(now, score, true) {
+            if !anomaly.alerted && budget.spend_on_absence(now, score) {
                 anomaly.alerted = true;
                 changes.push(Change { transition: Transition::Updated, anomaly: anomaly.clone() });
             }
@@ -131,7 +131,7 @@ impl Watch {
         }
         let certain = self.is_seen_in_all();
         let Some(anomaly) = &mut self.deviation else { return };
-        let rises = !anomaly.alerted && budget.spend(now, anomaly.peak, certain);
+        let rises = !anomaly.alerted && budget.spend(now, anomaly.peak, now.since(anomaly.onset), certain);
         anomaly.alerted |= rises;
         let (peak, at) = self.reported;
         if rises || (anomaly.peak.get() > WORSE * peak && now.since(at) >= UPDATE_EVERY) {
@@ -140,8 +140,15 @@ impl Watch {
         }
     }
 
-    pub(super) fn finish(&mut self, now: Timestamp, reason: CloseReason, changes: &mut Vec<Change>) {
+    pub(super) fn finish(
+        &mut self,
+        now: Timestamp,
+        reason: CloseReason,
+        budget: &mut AlertBudget,
+        changes: &mut Vec<Change>,
+    ) {
         if let Some(anomaly) = self.deviation.take() {
+            budget.remember(now, anomaly.peak, anomaly.last_seen.since(anomaly.onset));
             let change = close(anomaly, now, reason);
             self.ended = Some(change.anomaly.clone());
             changes.push(change);
@@ -169,7 +176,10 @@ impl Watch {
             close_reason: None,
             score,
             peak: score,
-            alerted: budget.spend(now, score, kind != AnomalyKind::Deviation || self.is_seen_in_all()),
+            alerted: match kind {
+                AnomalyKind::Deviation => budget.spend(now, score, 0.0, self.is_seen_in_all()),
+                _ => budget.spend_on_absence(now, score),
+            },
             metrics,
         }
     }

@@ -17,6 +17,7 @@ use self::anomalies::{NAMED, close};
 use crate::budget::AlertBudget;
 use crate::detector::{Detector, DetectorKind, Tuning};
 use crate::presence::{self, Presence};
+use crate::threshold::ThresholdKind;
 use crate::tracker::{Step, Times, Tracker};
 
 /// Gaps from which the sampling period is found (specification 0.4).
@@ -29,6 +30,8 @@ const PERIODS: (f64, f64) = (0.001, 86_400.0);
 pub struct Settings {
     /// The model.
     pub detector: DetectorKind,
+    /// How it judges the errors of all metrics together.
+    pub threshold: ThresholdKind,
     /// Nothing is alerted before this much has been learnt (and 60 samples).
     pub warm_up: Duration,
     /// Window in which 60 % of the samples must be anomalous for an anomaly to open (and 5 samples).
@@ -49,6 +52,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             detector: DetectorKind::default(),
+            threshold: ThresholdKind::default(),
             warm_up: Duration::from_secs(150),
             open_after: Duration::from_secs(5),
             close_after: Duration::from_secs(15),
@@ -127,7 +131,9 @@ pub struct Watch {
 impl Watch {
     /// Begins to watch a component of which nothing is known.
     pub fn new(component: Component, settings: Settings) -> Self {
-        let detector = settings.detector.build(settings.warm_up.as_secs_f64(), settings.memory.as_secs_f64());
+        let mut detector =
+            settings.detector.build(settings.warm_up.as_secs_f64(), settings.memory.as_secs_f64());
+        detector.use_threshold(settings.threshold);
         let period = settings.interval.map_or(1.0, |i| i.as_secs_f64()).clamp(PERIODS.0, PERIODS.1);
         Self {
             component,
@@ -342,6 +348,8 @@ impl Watch {
             Step::Open(onset) => self.begin(onset, row.time, budget, changes),
             Step::Reopen => match self.ended.take() {
                 Some(mut anomaly) => {
+                    let lasted = anomaly.last_seen.since(anomaly.onset);
+                    budget.take_back(anomaly.closed.unwrap_or_default(), anomaly.peak, lasted);
                     (anomaly.closed, anomaly.close_reason) = (None, None);
                     self.deviation = Some(anomaly);
                     self.find_named();
@@ -350,9 +358,9 @@ impl Watch {
                 }
                 None => self.begin(self.tracker.began().unwrap_or(row.time), row.time, budget, changes),
             },
-            Step::Close => self.finish(row.time, CloseReason::Recovered, changes),
+            Step::Close => self.finish(row.time, CloseReason::Recovered, budget, changes),
             Step::Adopt => {
-                self.finish(row.time, CloseReason::Adopted, changes);
+                self.finish(row.time, CloseReason::Adopted, budget, changes);
                 self.detector.adopt();
             }
         }
