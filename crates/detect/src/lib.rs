@@ -11,6 +11,7 @@
 //! | [`pca`] | what a metric should be, given the others |
 //! | [`identity`] | what a detector of the IFTM family is made of: forecasts or reconstructions of rows |
 //! | [`lstm`] | a recurrent network that forecasts all metrics together |
+//! | [`auto`] | the default: one series, or many together |
 //! | [`bands`] | what one series is expected to do: level, local forecast, its own record of surprises |
 //! | [`normalise`] | moving mean and variance; records that fade; the normal quantile |
 //! | [`threshold`] | how large an error has to be: moving, window, spot or conformal |
@@ -22,6 +23,7 @@
 //! | [`state`] | how a watch is saved and restored |
 
 pub mod arima;
+pub mod auto;
 pub mod bands;
 pub mod birch;
 pub mod budget;
