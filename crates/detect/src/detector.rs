@@ -7,6 +7,7 @@ use larnax_core::{Row, Schema, Timestamp, Verdict};
 use serde::Serialize;
 
 use crate::arima::{Ogd, Ons, Rls};
+use crate::auto::Auto;
 use crate::birch::Birch;
 use crate::iftm::Iftm;
 use crate::lstm::Lstm;
@@ -41,6 +42,12 @@ pub trait Detector: std::fmt::Debug + Send {
     /// Learns the row that was scored last; any other row is ignored. `weight` is between 0 (nothing of the model
     /// moves; only the size of the surprise is noted until [`Detector::settle`]) and 1.
     fn learn(&mut self, row: Row<'_>, weight: f64);
+
+    /// The weight with which rows are learnt that are flagged or belong to an open anomaly. Not 0 only for a detector that
+    /// knows the surprising rows itself and learns from them what bears it.
+    fn least_weight(&self) -> f64 {
+        0.0
+    }
 
     /// The stretch of flagged rows is over. Where it was no anomaly, its surprises are remembered as things that happen
     /// (habituation); where it was one, they are forgotten, and metrics that are still outside their bands at the row
@@ -109,6 +116,8 @@ pub enum DetectorKind {
     /// Clusters over all metrics, and bands per metric.
     #[default]
     Birch,
+    /// What all metrics do together, and bands per metric.
+    Auto,
     /// Forecasts by autoregression, each metric with coefficients of its own.
     Arima,
     /// The same with coefficients for all metrics together, learnt by gradient descent.
@@ -123,13 +132,14 @@ pub enum DetectorKind {
 
 impl DetectorKind {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Birch, Self::Arima, Self::ArimaOgd, Self::ArimaOns, Self::Pca, Self::Lstm];
+    pub const ALL: [Self; 7] =
+        [Self::Birch, Self::Auto, Self::Arima, Self::ArimaOgd, Self::ArimaOns, Self::Pca, Self::Lstm];
 
     /// The name in settings, on the command line and in saved state.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Birch => "birch",
+            Self::Auto => "auto",
             Self::Arima => "arima",
             Self::ArimaOgd => "arima_ogd",
             Self::ArimaOns => "arima_ons",
@@ -142,6 +152,7 @@ impl DetectorKind {
     pub fn build(self, warm_up: f64, memory: f64) -> Box<dyn Detector> {
         match self {
             Self::Birch => Box::new(Birch::new(warm_up, memory)),
+            Self::Auto => Box::new(Auto::new(warm_up, memory)),
             Self::Arima => Box::new(Iftm::<Rls>::new(warm_up, memory)),
             Self::ArimaOgd => Box::new(Iftm::<Ogd>::new(warm_up, memory)),
             Self::ArimaOns => Box::new(Iftm::<Ons>::new(warm_up, memory)),
@@ -167,7 +178,7 @@ impl std::str::FromStr for DetectorKind {
 pub enum DetectError {
     /// A name that is none of ours.
     #[error(
-        "there is no detector `{0}`: expected `birch`, `arima`, `arima_ogd`, `arima_ons`, `pca` or `lstm`"
+        "there is no detector `{0}`: expected `birch`, `auto`, `arima`, `arima_ogd`, `arima_ons`, `pca` or `lstm`"
     )]
     NoSuchDetector(String),
     /// A name that is none of ours.

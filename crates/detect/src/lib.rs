@@ -5,13 +5,13 @@
 //! | file | what is in it |
 //! |---|---|
 //! | [`detector`] | the trait that every detector implements, and its errors |
+//! | [`auto`] | the detector that needs no choice: what all metrics do together, and bands per metric |
 //! | [`birch`] | the first detector: per-series bands, and clusters over all series together |
 //! | [`iftm`] | identity function and threshold, as a detector |
 //! | [`arima`] | forecasts from a metric's own past |
 //! | [`pca`] | what a metric should be, given the others |
 //! | [`identity`] | what a detector of the IFTM family is made of: forecasts or reconstructions of rows |
 //! | [`lstm`] | a recurrent network that forecasts all metrics together |
-//! | [`auto`] | the default: one series, or many together |
 //! | [`bands`] | what one series is expected to do: level, local forecast, its own record of surprises |
 //! | [`normalise`] | moving mean and variance; records that fade; the normal quantile |
 //! | [`threshold`] | how large an error has to be: moving, window, spot or conformal |

@@ -270,6 +270,7 @@ fn settings(config: &Config, interval: Duration) -> Settings {
     Settings {
         detector: match detect.detector {
             larnax_spec::Detector::Birch => DetectorKind::Birch,
+            larnax_spec::Detector::Auto => DetectorKind::Auto,
             larnax_spec::Detector::Arima => DetectorKind::Arima,
             larnax_spec::Detector::ArimaOgd => DetectorKind::ArimaOgd,
             larnax_spec::Detector::ArimaOns => DetectorKind::ArimaOns,

@@ -199,6 +199,8 @@ pub enum Detector {
     /// Clusters of a growing and ageing tree, with robust bands for each metric.
     #[default]
     Birch,
+    /// What all metrics do together, with robust bands for each metric.
+    Auto,
     /// Forecasts of each metric from its own past, learnt by recursive least squares.
     Arima,
     /// Forecasts with the same coefficients for all metrics, learnt by gradient descent.
@@ -216,6 +218,7 @@ impl Detector {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Birch => "birch",
+            Self::Auto => "auto",
             Self::Arima => "arima",
             Self::ArimaOgd => "arima_ogd",
             Self::ArimaOns => "arima_ons",

@@ -78,7 +78,7 @@ fn each_bad_config_has_its_message() {
         ),
         (
             "detect: {detector: brich}",
-            "larnax.yaml:1:20: detect.detector: found `brich`, expected one of birch, arima, arima_ogd, arima_ons, pca, lstm; did you mean birch?",
+            "larnax.yaml:1:20: detect.detector: found `brich`, expected one of birch, auto, arima, arima_ogd, arima_ons, pca, lstm; did you mean birch?",
         ),
         (
             "detect: {alert_budget: 1/year}",

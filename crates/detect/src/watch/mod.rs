@@ -365,7 +365,8 @@ impl Watch {
             }
         }
         if row.learnable {
-            self.detector.learn(row, self.tracker.weight(flagged));
+            let weight = self.tracker.weight(flagged).max(self.detector.least_weight());
+            self.detector.learn(row, weight);
         }
     }
 }

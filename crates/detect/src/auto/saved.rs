@@ -1,0 +1,208 @@
+//! How the detector is saved, restored and merged.
+
+use larnax_core::model_store::Envelope;
+use larnax_core::{Metric, MetricKind, MetricName, Schema, Timestamp};
+
+use super::Auto;
+use super::calibration::Calibration;
+use super::few::Few;
+use super::motion::Motion;
+use super::multivariate::Together;
+use super::peers::Peers;
+use super::singles::Singles;
+use super::univariate::{Learnt, Series};
+use crate::bands::Band;
+use crate::detector::{DetectError, Detector as _, open};
+
+/// The newest format that is read, and the one that is written.
+const VERSION: u16 = 1;
+const KIND: &str = "auto";
+
+/// Everything learnt.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Saved {
+    #[prost(string, repeated, tag = "1")]
+    names: Vec<String>,
+    /// Positions, in `names`, of counters.
+    #[prost(uint32, repeated, tag = "2")]
+    counters: Vec<u32>,
+    #[prost(message, repeated, tag = "3")]
+    bands: Vec<Band>,
+    #[prost(message, repeated, tag = "4")]
+    motions: Vec<Motion>,
+    #[prost(message, optional, tag = "5")]
+    calibration: Option<Calibration>,
+    #[prost(float, repeated, tag = "6")]
+    covariance: Vec<f32>,
+    #[prost(float, repeated, tag = "7")]
+    inverse: Vec<f32>,
+    #[prost(float, repeated, tag = "8")]
+    work: Vec<f32>,
+    #[prost(uint64, tag = "9")]
+    done: u64,
+    #[prost(double, tag = "10")]
+    rows: f64,
+    #[prost(double, tag = "11")]
+    compared: f64,
+    #[prost(double, repeated, tag = "12")]
+    peaks: Vec<f64>,
+    #[prost(bool, tag = "13")]
+    fresh: bool,
+    #[prost(double, tag = "14")]
+    moving: f64,
+    #[prost(double, tag = "15")]
+    seen: f64,
+    #[prost(double, tag = "16")]
+    age: f64,
+    #[prost(int64, optional, tag = "17")]
+    last_row: Option<i64>,
+    #[prost(int64, optional, tag = "18")]
+    last_learnt: Option<i64>,
+    #[prost(int64, optional, tag = "19")]
+    last_onset: Option<i64>,
+    #[prost(message, optional, tag = "20")]
+    largest: Option<Calibration>,
+    /// One per metric where there are few; none where there are many.
+    #[prost(message, repeated, tag = "21")]
+    few: Vec<Learnt>,
+}
+
+fn inconsistent(reason: impl Into<String>) -> DetectError {
+    DetectError::Inconsistent { kind: KIND, reason: reason.into() }
+}
+
+impl Saved {
+    /// The metrics, after a check of everything that stands once per metric.
+    fn metrics(&self) -> Result<Vec<Metric>, DetectError> {
+        let width = self.names.len();
+        if self.bands.len() != width || self.motions.len() != width {
+            return Err(inconsistent(format!(
+                "{width} metrics, {} bands and {} motions: expected the same number of each",
+                self.bands.len(),
+                self.motions.len()
+            )));
+        }
+        let unsound = (0..width).find(|&i| !self.bands[i].is_sound() || !self.motions[i].is_sound());
+        if let Some(i) = unsound {
+            return Err(inconsistent(format!(
+                "what is known of `{}` holds a number that can't be",
+                self.names[i]
+            )));
+        }
+        let kind = |i: usize| {
+            if self.counters.contains(&(i as u32)) { MetricKind::Counter } else { MetricKind::Gauge }
+        };
+        let metric =
+            |(i, name): (usize, &String)| MetricName::new(name).map(|name| Metric::new(name, kind(i)));
+        self.names
+            .iter()
+            .enumerate()
+            .map(metric)
+            .collect::<Result<_, _>>()
+            .map_err(|e| inconsistent(e.to_string()))
+    }
+}
+
+impl Auto {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        use prost::Message as _;
+        let metrics = self.schema.metrics();
+        let together = &self.together;
+        let (covariance, inverse, work, done) = together.peers.parts();
+        let counters = metrics.iter().enumerate().filter(|(_, m)| m.kind == MetricKind::Counter);
+        let saved = Saved {
+            names: metrics.iter().map(|m| m.name.as_str().to_owned()).collect(),
+            counters: counters.map(|(i, _)| i as u32).collect(),
+            bands: self.singles.bands.clone(),
+            motions: together.motions.clone(),
+            calibration: Some(together.calibration.clone()),
+            covariance: covariance.to_vec(),
+            inverse: inverse.to_vec(),
+            work: work.to_vec(),
+            done,
+            rows: together.rows,
+            compared: together.compared,
+            peaks: together.peaks.to_vec(),
+            fresh: together.fresh,
+            moving: together.moving,
+            seen: self.seen,
+            age: self.age,
+            last_row: self.last_row.map(Timestamp::nanos),
+            last_learnt: self.singles.last_learnt.map(Timestamp::nanos),
+            last_onset: self.last_onset.map(Timestamp::nanos),
+            largest: Some(self.singles.calibration.clone()),
+            few: self.few.0.iter().map(|series| series.learnt().clone()).collect(),
+        };
+        Envelope { kind: KIND, version: VERSION, payload: &saved.encode_to_vec() }.encode()
+    }
+
+    /// A detector with this one's settings and the saved knowledge.
+    pub(super) fn decode(&self, bytes: &[u8]) -> Result<Self, DetectError> {
+        let saved: Saved = open(bytes, KIND, VERSION)?;
+        let schema = Schema::new(saved.metrics()?).map_err(|e| inconsistent(e.to_string()))?;
+        let width = schema.len();
+        let peers = Peers::from_parts(width, saved.covariance, saved.inverse, saved.work, saved.done)
+            .ok_or_else(|| inconsistent("the covariances hold a number that can't be"))?;
+        let calibration = saved.calibration.unwrap_or_default();
+        let largest = saved.largest.unwrap_or_default();
+        let peaks: Option<[f64; 4]> = saved.peaks.try_into().ok();
+        let sound = |x: &f64| x.is_finite() && *x >= 0.0;
+        let scalars = [saved.rows, saved.compared, saved.moving, saved.seen, saved.age];
+        let peaks = peaks
+            .filter(|peaks| {
+                calibration.is_sound() && largest.is_sound() && peaks.iter().chain(&scalars).all(sound)
+            })
+            .ok_or_else(|| inconsistent("the joint error holds a number that can't be"))?;
+        let few: Option<Vec<Series>> = saved.few.into_iter().map(Series::restore).collect();
+        let few = few
+            .filter(|few| few.is_empty() || few.len() == width)
+            .ok_or_else(|| inconsistent("what is known of one series holds a number that can't be"))?;
+        let mut together = Together::new(width);
+        (together.motions, together.peers, together.calibration) = (saved.motions, peers, calibration);
+        (together.rows, together.compared) = (saved.rows, saved.compared);
+        (together.peaks, together.fresh) = (peaks, saved.fresh);
+        together.moving = saved.moving.max(1.0);
+        Ok(Self {
+            tuning: self.tuning,
+            schema,
+            sized: true,
+            together,
+            singles: Singles::with(saved.bands, largest, saved.last_learnt.map(Timestamp::from_nanos)),
+            few: Few(few),
+            seen: saved.seen,
+            age: saved.age,
+            last_row: saved.last_row.map(Timestamp::from_nanos),
+            last_onset: saved.last_onset.map(Timestamp::from_nanos),
+            ..Self::new(self.warm_up, self.memory)
+        })
+    }
+
+    /// Adds what another one learnt, metric by metric and pair by pair.
+    pub(super) fn take_in(&mut self, bytes: &[u8]) -> Result<(), DetectError> {
+        let mut other = self.decode(bytes)?;
+        if !self.sized {
+            *self = other;
+            return Ok(());
+        }
+        let known = |metric: &Metric| other.schema.position(metric.name.as_str()).is_some();
+        if !self.schema.metrics().iter().any(known) {
+            return Err(DetectError::NothingInCommon);
+        }
+        other.resize(&self.schema);
+        for (mine, theirs) in self.singles.bands.iter_mut().zip(&other.singles.bands) {
+            mine.merge(theirs);
+        }
+        for (mine, theirs) in self.few.0.iter_mut().zip(&other.few.0) {
+            mine.merge(theirs);
+        }
+        self.singles.calibration.merge(&other.singles.calibration);
+        self.together.merge(&other.together);
+        self.seen += other.seen;
+        self.age += other.age;
+        self.singles.last_learnt = self.singles.last_learnt.max(other.singles.last_learnt);
+        self.last_row = self.last_row.max(other.last_row);
+        self.last_onset = self.last_onset.max(other.last_onset);
+        self.scored = None;
+        Ok(())
+    }
+}
