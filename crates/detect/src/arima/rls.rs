@@ -2,7 +2,7 @@
 //!
 //! With h = (xₜ₋₁..xₜ₋ₖ, 1), the coefficients γ minimise Σ wₛλᵗ⁻ˢ(xₛ − γ·hₛ)² + λᵗ‖γ‖², exactly and at every row:
 //! K = wPh/(λ + w·hᵀPh), γ ← γ + K(x − γ·h), P ← (P − K(Ph)ᵀ)/λ. It is the online Newton step with the true Hessian.
-//! P is symmetric and only its lower half is kept; four metrics are worked on side by side ([`super::lanes`]).
+//! P is symmetric and only its lower half is kept; four metrics are worked on side by side (`lanes`).
 //!
 //! **When it fails.** After a long calm the coefficients describe the calm. Guards: nothing is learnt while the lags don't
 //! move (P would grow without bound), and P starts anew where it has grown too large. See [`super`] for the rest.

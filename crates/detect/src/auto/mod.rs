@@ -1,19 +1,19 @@
 //! The detector that needs no choice: what all metrics do together, and a band per metric.
 //!
-//! A row is judged twice. *Together* ([`multivariate`]): has something happened to many metrics now, and do they still go
-//! together as they used to? *Each* ([`singles`]): is a metric where it should be? Twenty metrics that move a little at once
+//! A row is judged twice. *Together* (`multivariate`): has something happened to many metrics now, and do they still go
+//! together as they used to? *Each* (`singles`): is a metric where it should be? Twenty metrics that move a little at once
 //! are an anomaly that no single one shows; one metric far outside vanishes in a mean over five hundred. The score is the
 //! larger of the joint error over its limit and the largest single deviation over its own, and a little more where both are
 //! large.
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | [`multivariate`] | edges and peers, held; the joint error |
-//! | [`motion`] | how one metric moves |
-//! | [`peers`] | what each metric should be, given the others |
-//! | [`calibration`] | how large the joint error has to be |
-//! | [`singles`] | a band per metric |
-//! | [`few`] | where there are three metrics or fewer: each by itself, more thoroughly |
+//! | `multivariate` | edges and peers, held; the joint error |
+//! | `motion` | how one metric moves |
+//! | `peers` | what each metric should be, given the others |
+//! | `calibration` | how large the joint error has to be |
+//! | `singles` | a band per metric |
+//! | `few` | where there are three metrics or fewer: each by itself, more thoroughly |
 //! | [`univariate`] | one series: what it is expected to be, how novel it is, when that begins |
 //! | [`season`] | hour-of-day and hour-of-week profiles |
 //! | [`novelty`] | beyond the range, unlike any recent shape, and how rare a signal is |

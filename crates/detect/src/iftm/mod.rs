@@ -9,7 +9,7 @@
 //! goes on from before the fault. Forecasts of what wanders are worth less the longer that takes, so their bands
 //! open, up to the spread of all values.
 //!
-//! *Gaps.* After more than [`GAP`] periods without a row neighbours are no longer neighbours: the identity function forgets
+//! *Gaps.* After more than 2.5 periods without a row neighbours are no longer neighbours: the identity function forgets
 //! its short memory. Metrics of which it expects nothing are not judged.
 //!
 //! **When it fails.** Like its identity function; and what [`crate::bands`] says of constant series. A metric that peaks now
