@@ -27,6 +27,7 @@
 use larnax_core::Bounds;
 
 use crate::normalise::{Moments, Record, gain};
+use crate::row_context::RowContext;
 
 /// Memory of the local forecast in seconds; at least four samples.
 pub const LOCAL_SECONDS: f64 = 20.0;
@@ -145,35 +146,6 @@ pub struct Band {
     /// The same, undecided.
     #[prost(float, tag = "20")]
     pub lasting_pending: f32,
-}
-
-/// What is the same for all series of one row.
-#[derive(Clone, Copy, Debug)]
-pub struct RowContext {
-    /// Seconds since the row before.
-    pub dt: f64,
-    /// Seconds that the local forecast is out of date.
-    pub held: f64,
-    /// Memory of the local forecast in seconds.
-    pub local_memory: f64,
-    /// Gain of the local forecast.
-    pub local_gain: f64,
-    /// The same after a time in which nothing was learnt.
-    pub late_gain: f64,
-    /// Gain of the shift.
-    pub shift_gain: f64,
-    /// Gain of what lasts.
-    pub lasting_gain: f64,
-    /// Fading of records.
-    pub fade: f64,
-    /// Memory of level and scale in seconds.
-    pub memory: f64,
-    /// Seconds after which a series is relied on.
-    pub warm_up: f64,
-    /// Half-width of a band in deviations.
-    pub k0: f64,
-    /// How many series move.
-    pub moving: f64,
 }
 
 /// What depends on how many values a series has seen. Most series of a row have seen the same number.
@@ -420,10 +392,9 @@ impl Band {
         }
         let seen = self.seen + other.seen;
         let share = other.seen / seen;
-        let difference = other.mean - self.mean;
-        self.mean += difference * share;
-        self.var =
-            self.var * (1.0 - share) + other.var * share + difference * difference * share * (1.0 - share);
+        let mut moments = Moments { mean: self.mean, var: self.var };
+        moments.merge(&Moments { mean: other.mean, var: other.var }, share);
+        (self.mean, self.var) = (moments.mean, moments.var);
         self.innovation += (other.innovation - self.innovation) * share;
         self.drift += (other.drift - self.drift) * share;
         self.shift_square += (other.shift_square - self.shift_square) * share;

@@ -311,10 +311,8 @@ impl AlertBudget {
         let saved: Saved = open(bytes, KIND, VERSION)?;
         let (strongest, longest) = (saved.strongest.unwrap_or_default(), saved.longest.unwrap_or_default());
         if !strongest.is_sound() || !longest.is_sound() {
-            return Err(DetectError::Inconsistent {
-                kind: KIND,
-                reason: "the anomalies that it remembers hold a number that can't be".into(),
-            });
+            let reason = "the anomalies that it remembers hold a number that can't be";
+            return Err(DetectError::inconsistent(KIND, reason));
         }
         let newest = saved.recent.len().saturating_sub(KEPT);
         self.recent = saved.recent.iter().skip(newest).map(|&at| Timestamp::from_nanos(at)).collect();

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use larnax_core::model_store::{Envelope, EnvelopeError};
-use larnax_core::{Row, Schema, Timestamp, Verdict};
+use larnax_core::{Row, Schema, Status, Timestamp, Verdict};
 use serde::Serialize;
 
 use crate::arima::{Ogd, Ons, Rls};
 use crate::auto::Auto;
+use crate::bands::{MIN_READY, MIN_SHOWN};
 use crate::birch::Birch;
 use crate::iftm::Iftm;
 use crate::lstm::Lstm;
@@ -78,6 +79,22 @@ pub trait Detector: std::fmt::Debug + Send {
 
     /// Bytes of memory that the model holds.
     fn state_bytes(&self) -> usize;
+}
+
+/// Seconds until `seen` rows, learnt over `age` seconds, are enough; 0 or less when they are.
+pub(crate) fn warm_up_left(seen: f64, age: f64, warm_up: f64, period: f64) -> f64 {
+    ((MIN_READY - seen).max(0.0) * period).max(warm_up - age)
+}
+
+/// How much can be said after `seen` rows when so many seconds of warm-up are left.
+pub(crate) fn status(warm_up_left: f64, seen: f64) -> Status {
+    if warm_up_left <= 0.0 {
+        Status::Ready
+    } else if seen >= MIN_SHOWN {
+        Status::Provisional
+    } else {
+        Status::WarmingUp
+    }
 }
 
 /// What a detector is told about its surroundings.
@@ -212,6 +229,13 @@ pub enum DetectError {
     /// Nothing to merge.
     #[error("the models can't be merged: they have no metric in common")]
     NothingInCommon,
+}
+
+impl DetectError {
+    /// State of this kind that can't be, and why.
+    pub(crate) fn inconsistent(kind: &'static str, reason: impl Into<String>) -> Self {
+        Self::Inconsistent { kind, reason: reason.into() }
+    }
 }
 
 /// Opens an envelope and decodes what is in it.

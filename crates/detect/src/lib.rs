@@ -13,6 +13,7 @@
 //! | [`identity`] | what a detector of the IFTM family is made of: forecasts or reconstructions of rows |
 //! | [`lstm`] | a recurrent network that forecasts all metrics together |
 //! | [`bands`] | what one series is expected to do: level, local forecast, its own record of surprises |
+//! | [`row_context`] | what is the same for all series of one row
 //! | [`normalise`] | moving mean and variance; records that fade; the normal quantile |
 //! | [`threshold`] | how large an error has to be: moving, window, spot or conformal |
 //! | [`tracker`] | from flagged samples to anomalies: onset, end, learning weight |
@@ -35,6 +36,7 @@ pub mod lstm;
 pub mod normalise;
 pub mod pca;
 pub mod presence;
+pub mod row_context;
 pub mod state;
 pub mod threshold;
 pub mod tracker;

@@ -21,6 +21,14 @@ impl Moments {
         self.var = (1.0 - gain) * (self.var + difference * increment);
     }
 
+    /// Adds the moments of other values, which are `share` of all of them afterwards. Exact.
+    pub fn merge(&mut self, other: &Self, share: f64) {
+        let difference = other.mean - self.mean;
+        self.mean += difference * share;
+        self.var =
+            self.var * (1.0 - share) + other.var * share + difference * difference * share * (1.0 - share);
+    }
+
     /// The standard deviation.
     pub fn deviation(&self) -> f64 {
         self.var.sqrt()

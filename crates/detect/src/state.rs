@@ -2,8 +2,11 @@
 //!
 //! The detector keeps its own envelope inside; anomalies are kept in the JSON of their events, which already evolves.
 
+use std::sync::Arc;
+
 use larnax_core::model_store::Envelope;
-use larnax_core::{Anomaly, AnomalyKind, Timestamp};
+use larnax_core::schema::SchemaError;
+use larnax_core::{Anomaly, AnomalyKind, Metric, MetricKind, MetricName, Schema, Timestamp};
 use prost::Message as _;
 
 use crate::detector::{DetectError, DetectorKind, open};
@@ -38,11 +41,35 @@ struct Saved {
     churning: Vec<String>,
 }
 
+/// The names of metrics, and which of them are counters, as detectors save them.
+pub(crate) fn names_of(schema: &Schema) -> (Vec<String>, Vec<u32>) {
+    let metrics = schema.metrics();
+    let counters = metrics.iter().zip(0..).filter(|(metric, _)| metric.kind == MetricKind::Counter);
+    (metrics.iter().map(|m| m.name.as_str().to_owned()).collect(), counters.map(|(_, i)| i).collect())
+}
+
+/// The schema that was saved by [`names_of`]. `kind` is whose state it is.
+pub(crate) fn schema_of(
+    names: &[String],
+    counters: &[u32],
+    kind: &'static str,
+) -> Result<Arc<Schema>, DetectError> {
+    let inconsistent = |e: SchemaError| DetectError::inconsistent(kind, e.to_string());
+    let mut kinds = vec![MetricKind::Gauge; names.len()];
+    for &i in counters {
+        if let Some(kind) = kinds.get_mut(i as usize) {
+            *kind = MetricKind::Counter;
+        }
+    }
+    let metric =
+        |(name, kind): (&String, MetricKind)| MetricName::new(name).map(|name| Metric::new(name, kind));
+    let metrics = names.iter().zip(kinds).map(metric).collect::<Result<_, _>>().map_err(inconsistent)?;
+    Schema::new(metrics).map_err(inconsistent)
+}
+
 fn read(json: &[u8]) -> Result<Anomaly, DetectError> {
-    serde_json::from_slice(json).map_err(|e| DetectError::Inconsistent {
-        kind: KIND,
-        reason: format!("an anomaly can't be read: {e}"),
-    })
+    serde_json::from_slice(json)
+        .map_err(|e| DetectError::inconsistent(KIND, format!("an anomaly can't be read: {e}")))
 }
 
 impl Watch {
@@ -83,7 +110,7 @@ impl Watch {
         if !period_is_sound || !age_is_sound {
             let reason =
                 format!("a sampling period of {} s and {} s of presence", saved.period, saved.presence_age);
-            return Err(DetectError::Inconsistent { kind: KIND, reason });
+            return Err(DetectError::inconsistent(KIND, reason));
         }
         let schema = self.schema().clone();
         self.detector.restore(&saved.detector)?;

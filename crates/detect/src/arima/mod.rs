@@ -32,8 +32,5 @@ pub use shared::Shared;
 use crate::detector::{DetectError, DetectorKind};
 
 fn inconsistent(kind: DetectorKind, what: &str) -> DetectError {
-    DetectError::Inconsistent {
-        kind: kind.as_str(),
-        reason: format!("{what} of another size, or not finite"),
-    }
+    DetectError::inconsistent(kind.as_str(), format!("{what} of another size, or not finite"))
 }

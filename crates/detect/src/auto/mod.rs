@@ -49,16 +49,12 @@ use std::sync::Arc;
 
 use larnax_core::{Row, Schema, Score, Status, Timestamp, Verdict};
 
-use crate::bands::{MAX_VALUE, MIN_READY, MIN_SHOWN};
-use crate::detector::{Basis, DetectError, Detector, DetectorKind, Tuning};
+use crate::detector::{Basis, DetectError, Detector, DetectorKind, Tuning, status, warm_up_left};
+use crate::row_context::MAX_PERIODS;
 use few::Few;
 use multivariate::{JOINT, MIN_WEIGHT, Together};
 use singles::{LARGEST, Singles};
 
-/// A metric that was missing for so many seconds is not expected any more.
-const GIVEN_UP: f64 = 300.0;
-/// One row stands for at most this many periods of learning.
-const MAX_PERIODS: f64 = 5.0;
 /// A row that is so many times beyond the limit by itself opens an anomaly at once,
 const ONSET: f64 = 1.5;
 /// but not again within this many seconds and samples.
@@ -116,13 +112,7 @@ impl Auto {
     }
 
     fn status(&self) -> Status {
-        if self.warm_up_left() <= 0.0 {
-            Status::Ready
-        } else if self.seen >= MIN_SHOWN {
-            Status::Provisional
-        } else {
-            Status::WarmingUp
-        }
+        status(self.warm_up_left(), self.seen)
     }
 
     /// How much a single metric outside its band counts: of few metrics all, of many a half as long as nothing happens to
@@ -267,8 +257,7 @@ impl Detector for Auto {
     }
 
     fn warm_up_left(&self) -> f64 {
-        let samples = (MIN_READY - self.seen).max(0.0) * self.tuning.period;
-        samples.max(self.warm_up - self.age)
+        warm_up_left(self.seen, self.age, self.warm_up, self.tuning.period)
     }
 
     fn basis(&self) -> Basis {
@@ -301,9 +290,4 @@ impl Detector for Auto {
 fn both(a: f64, b: f64) -> f64 {
     let (large, small) = (a.max(b), a.min(b));
     if large > 0.0 { large * (1.0 + (small / large).powi(4)).sqrt().sqrt() } else { 0.0 }
-}
-
-/// Whether a value can be used. What is too large to be squared is as good as missing.
-fn is_value(x: f64) -> bool {
-    x.abs() < MAX_VALUE
 }

@@ -7,6 +7,8 @@
 
 use larnax_core::Bounds;
 
+use crate::normalise::Moments;
+
 /// A scale is at least this share of the range that the metric has covered.
 const RANGE_FLOOR: f64 = 1e-3;
 /// The same of its level.
@@ -216,9 +218,9 @@ impl Motion {
         }
         let seen = self.seen + other.seen;
         let share = other.seen / seen;
-        let apart = other.mean - self.mean;
-        self.mean += apart * share;
-        self.var = self.var * (1.0 - share) + other.var * share + apart * apart * share * (1.0 - share);
+        let mut moments = Moments { mean: self.mean, var: self.var };
+        moments.merge(&Moments { mean: other.mean, var: other.var }, share);
+        (self.mean, self.var) = (moments.mean, moments.var);
         self.edge_square += (other.edge_square - self.edge_square) * share;
         self.residual_square += (other.residual_square - self.residual_square) * share as f32;
         self.edge_record = self.edge_record.max(other.edge_record);

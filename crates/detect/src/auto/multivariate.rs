@@ -24,8 +24,8 @@ use larnax_core::{Metric, MetricVerdict};
 use super::calibration::{Calibration, Form};
 use super::motion::{Motion, Pace, Seen, YOUNG};
 use super::peers::{LEARN_CLIP, Peers};
-use super::{GIVEN_UP, is_value};
 use crate::normalise::RECORD_HALF_LIFE;
+use crate::row_context::{GIVEN_UP, is_value};
 
 /// Where a metric just was: seconds, and samples at least (the mean of the last three is as good).
 const RECENT: (f64, f64) = (3.0, 1.5);

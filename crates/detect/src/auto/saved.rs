@@ -1,7 +1,9 @@
 //! How the detector is saved, restored and merged.
 
+use std::sync::Arc;
+
 use larnax_core::model_store::Envelope;
-use larnax_core::{Metric, MetricKind, MetricName, Schema, Timestamp};
+use larnax_core::{Metric, Schema, Timestamp};
 
 use super::Auto;
 use super::calibration::Calibration;
@@ -13,6 +15,7 @@ use super::singles::Singles;
 use super::univariate::{Learnt, Series};
 use crate::bands::Band;
 use crate::detector::{DetectError, Detector as _, open};
+use crate::state::{names_of, schema_of};
 
 /// The newest format that is read, and the one that is written.
 const VERSION: u16 = 1;
@@ -68,12 +71,12 @@ struct Saved {
 }
 
 fn inconsistent(reason: impl Into<String>) -> DetectError {
-    DetectError::Inconsistent { kind: KIND, reason: reason.into() }
+    DetectError::inconsistent(KIND, reason)
 }
 
 impl Saved {
-    /// The metrics, after a check of everything that stands once per metric.
-    fn metrics(&self) -> Result<Vec<Metric>, DetectError> {
+    /// The schema, after a check of everything that stands once per metric.
+    fn schema(&self) -> Result<Arc<Schema>, DetectError> {
         let width = self.names.len();
         if self.bands.len() != width || self.motions.len() != width {
             return Err(inconsistent(format!(
@@ -89,30 +92,19 @@ impl Saved {
                 self.names[i]
             )));
         }
-        let kind = |i: usize| {
-            if self.counters.contains(&(i as u32)) { MetricKind::Counter } else { MetricKind::Gauge }
-        };
-        let metric =
-            |(i, name): (usize, &String)| MetricName::new(name).map(|name| Metric::new(name, kind(i)));
-        self.names
-            .iter()
-            .enumerate()
-            .map(metric)
-            .collect::<Result<_, _>>()
-            .map_err(|e| inconsistent(e.to_string()))
+        schema_of(&self.names, &self.counters, KIND)
     }
 }
 
 impl Auto {
     pub(super) fn encode(&self) -> Vec<u8> {
         use prost::Message as _;
-        let metrics = self.schema.metrics();
         let together = &self.together;
         let (covariance, inverse, work, done) = together.peers.parts();
-        let counters = metrics.iter().enumerate().filter(|(_, m)| m.kind == MetricKind::Counter);
+        let (names, counters) = names_of(&self.schema);
         let saved = Saved {
-            names: metrics.iter().map(|m| m.name.as_str().to_owned()).collect(),
-            counters: counters.map(|(i, _)| i as u32).collect(),
+            names,
+            counters,
             bands: self.singles.bands.clone(),
             motions: together.motions.clone(),
             calibration: Some(together.calibration.clone()),
@@ -139,7 +131,7 @@ impl Auto {
     /// A detector with this one's settings and the saved knowledge.
     pub(super) fn decode(&self, bytes: &[u8]) -> Result<Self, DetectError> {
         let saved: Saved = open(bytes, KIND, VERSION)?;
-        let schema = Schema::new(saved.metrics()?).map_err(|e| inconsistent(e.to_string()))?;
+        let schema = saved.schema()?;
         let width = schema.len();
         let peers = Peers::from_parts(width, saved.covariance, saved.inverse, saved.work, saved.done)
             .ok_or_else(|| inconsistent("the covariances hold a number that can't be"))?;

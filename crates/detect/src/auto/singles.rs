@@ -3,15 +3,9 @@
 use larnax_core::{Metric, MetricVerdict, Row, Timestamp, Verdict};
 
 use super::calibration::{Calibration, Form};
-use super::{GIVEN_UP, is_value};
-use crate::bands::{Band, Caution, Judged, LASTING_SECONDS, LOCAL_SECONDS, RowContext, SHIFT_SECONDS};
+use crate::bands::{Band, Caution, Judged};
 use crate::detector::Tuning;
-use crate::normalise::{RECORD_HALF_LIFE, normal_quantile};
-
-/// Bands are this much wider than those of normal values: tails are heavier.
-const TAIL_FACTOR: f64 = 1.4;
-/// Half-width of a band in deviations, at least and at most.
-const K0_RANGE: (f64, f64) = (5.0, 10.0);
+use crate::row_context::{GIVEN_UP, RowContext, RowFacts, Width, is_value};
 
 /// The largest deviation of a row. Its limit is the edge of the band, unless the bands of this component turn out to be
 /// left now and then: of many metrics one is always about to do something new.
@@ -56,28 +50,12 @@ pub(super) struct Singles {
     judged: Vec<Judged>,
     largest: f64,
     row: RowContext,
-    /// k₀, kept while what it follows from stays the same.
-    k0: f64,
-    k0_for: (f64, f64),
+    width: Width,
 }
 
 impl Singles {
     /// Of no metrics.
     pub(super) fn new() -> Self {
-        let row = RowContext {
-            dt: 0.0,
-            held: 0.0,
-            local_memory: LOCAL_SECONDS,
-            local_gain: 0.0,
-            late_gain: 0.0,
-            shift_gain: 0.0,
-            lasting_gain: 0.0,
-            fade: 1.0,
-            memory: 1.0,
-            warm_up: 0.0,
-            k0: K0_RANGE.1,
-            moving: 1.0,
-        };
         Self {
             bands: Vec::new(),
             last_learnt: None,
@@ -85,9 +63,8 @@ impl Singles {
             moving: 1.0,
             judged: Vec::new(),
             largest: 0.0,
-            row,
-            k0: K0_RANGE.1,
-            k0_for: (0.0, 0.0),
+            row: RowContext::default(),
+            width: Width::new(),
         }
     }
 
@@ -100,26 +77,9 @@ impl Singles {
 
     fn context(&mut self, time: Timestamp, context: &Context) -> RowContext {
         let Context { dt, memory, warm_up, tuning: Tuning { period, tail }, .. } = *context;
-        if (tail, self.moving) != self.k0_for {
-            let k0 = TAIL_FACTOR * normal_quantile(tail / self.moving);
-            (self.k0, self.k0_for) = (k0.clamp(K0_RANGE.0, K0_RANGE.1), (tail, self.moving));
-        }
-        let held = self.last_learnt.map_or(0.0, |last| time.since(last) - period).max(0.0);
-        let local_memory = LOCAL_SECONDS.max(4.0 * period);
-        RowContext {
-            dt,
-            held,
-            local_memory,
-            local_gain: 1.0 - (-dt / local_memory).exp(),
-            late_gain: 1.0 - (-(dt + held) / local_memory).exp(),
-            shift_gain: 1.0 - (-dt / SHIFT_SECONDS.max(1.5 * period)).exp(),
-            lasting_gain: 1.0 - (-dt / LASTING_SECONDS.max(10.0 * period)).exp(),
-            fade: (-dt / RECORD_HALF_LIFE).exp2(),
-            memory,
-            warm_up,
-            k0: self.k0,
-            moving: self.moving,
-        }
+        let since_learnt = self.last_learnt.map_or(period, |last| time.since(last));
+        let k0 = self.width.at(tail, self.moving);
+        RowContext::of(RowFacts { period, dt, since_learnt, memory, warm_up, k0, moving: self.moving })
     }
 
     /// Judges every metric of a row and writes its entry of the verdict.

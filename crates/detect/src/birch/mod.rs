@@ -30,28 +30,18 @@ use std::sync::Arc;
 
 use larnax_core::{Bounds, MetricVerdict, Row, Schema, Score, Status, Timestamp, Verdict};
 
-use crate::bands::{
-    Band, Caution, Judged, LASTING_SECONDS, LOCAL_SECONDS, MAX_VALUE, MIN_READY, MIN_SHOWN, RowContext,
-    SHIFT_SECONDS,
-};
-use crate::detector::{Basis, DetectError, Detector, DetectorKind, Tuning};
-use crate::normalise::{RECORD_HALF_LIFE, gain, normal_quantile};
+use crate::bands::{Band, Caution, Judged, MIN_SHOWN};
+use crate::detector::{Basis, DetectError, Detector, DetectorKind, Tuning, status, warm_up_left};
+use crate::normalise::gain;
+use crate::row_context::{GIVEN_UP, MAX_PERIODS, RowContext, RowFacts, Width, is_value};
 use crate::threshold::{Threshold, ThresholdKind};
 use flat::Clusters;
 
 /// Variance added to each dimension of a cluster, so that what hardly moves does not rule. The specification's 0.1² is for
 /// plain z-scores; these residuals are bounded by records and have variances up to 1.
 const SIGMA0_SQUARED: f32 = 0.25;
-/// Tail factor of k₀.
-pub(crate) const TAIL_FACTOR: f64 = 1.4;
-/// Bounds of k₀, in deviations.
-pub(crate) const K0_RANGE: (f64, f64) = (5.0, 10.0);
 /// A cluster of less mass uses the variance of all.
 const MIN_OWN_MASS: f64 = 5.0;
-/// A series that was missing so long is no longer expected, in seconds.
-pub(crate) const GIVEN_UP: f64 = 300.0;
-/// One row stands for at most this many periods of learning.
-pub(crate) const MAX_PERIODS: f64 = 5.0;
 
 /// The detector.
 #[derive(Debug)]
@@ -78,9 +68,7 @@ pub struct Birch {
     judged: Vec<Judged>,
     joint: Vec<f32>,
     basis: Basis,
-    /// Follows from the tuning and the number of series that move, kept while these stay the same.
-    k0: f64,
-    k0_for: (f64, f64),
+    width: Width,
 }
 
 impl Birch {
@@ -102,69 +90,32 @@ impl Birch {
             last_row: None,
             last_learnt: None,
             scored: None,
-            context: RowContext {
-                dt: 0.0,
-                held: 0.0,
-                local_memory: LOCAL_SECONDS,
-                local_gain: 0.0,
-                late_gain: 0.0,
-                shift_gain: 0.0,
-                lasting_gain: 0.0,
-                fade: 1.0,
-                memory,
-                warm_up,
-                k0: K0_RANGE.1,
-                moving: 1.0,
-            },
+            context: RowContext::default(),
             judged: Vec::new(),
             joint: Vec::new(),
             basis: Basis::default(),
-            k0: K0_RANGE.1,
-            k0_for: (0.0, 0.0),
+            width: Width::new(),
         }
-    }
-
-    /// k₀.
-    fn k0(&mut self) -> f64 {
-        let wanted = (self.tuning.tail, self.moving);
-        if wanted != self.k0_for {
-            let k0 = TAIL_FACTOR * normal_quantile(self.tuning.tail / self.moving.max(1.0));
-            self.k0 = k0.clamp(K0_RANGE.0, K0_RANGE.1);
-            self.k0_for = wanted;
-        }
-        self.k0
     }
 
     fn row_context(&mut self, time: Timestamp) -> RowContext {
         let period = self.tuning.period;
-        let dt = self.last_row.map_or(0.0, |last| time.since(last)).clamp(0.0, MAX_PERIODS * period);
-        let held = self.last_learnt.map_or(0.0, |last| time.since(last) - period).max(0.0);
-        let local_memory = LOCAL_SECONDS.max(4.0 * period);
-        let k0 = self.k0();
-        RowContext {
-            dt,
-            held,
-            local_memory,
-            local_gain: 1.0 - (-dt / local_memory).exp(),
-            late_gain: 1.0 - (-(dt + held) / local_memory).exp(),
-            shift_gain: 1.0 - (-dt / SHIFT_SECONDS.max(1.5 * period)).exp(),
-            lasting_gain: 1.0 - (-dt / LASTING_SECONDS.max(10.0 * period)).exp(),
-            fade: (-dt / RECORD_HALF_LIFE).exp2(),
+        let since = |time: Timestamp, last: Option<Timestamp>, otherwise: f64| {
+            last.map_or(otherwise, |last| time.since(last))
+        };
+        RowContext::of(RowFacts {
+            period,
+            dt: since(time, self.last_row, 0.0).clamp(0.0, MAX_PERIODS * period),
+            since_learnt: since(time, self.last_learnt, period),
             memory: self.memory,
             warm_up: self.warm_up,
-            k0,
+            k0: self.width.at(self.tuning.tail, self.moving),
             moving: self.moving,
-        }
+        })
     }
 
     fn status(&self) -> Status {
-        if self.warm_up_left() <= 0.0 {
-            Status::Ready
-        } else if self.seen >= MIN_SHOWN {
-            Status::Provisional
-        } else {
-            Status::WarmingUp
-        }
+        status(self.warm_up_left(), self.seen)
     }
 
     /// The error of all series together; `self.joint` holds the residuals, NaN where there is none.
@@ -391,8 +342,7 @@ impl Detector for Birch {
     }
 
     fn warm_up_left(&self) -> f64 {
-        let samples = (MIN_READY - self.seen).max(0.0) * self.tuning.period;
-        samples.max(self.warm_up - self.age)
+        warm_up_left(self.seen, self.age, self.warm_up, self.tuning.period)
     }
 
     fn basis(&self) -> Basis {
@@ -445,9 +395,4 @@ impl Birch {
 /// Values in a new order; `new` for what is new.
 fn project(from: &[Option<usize>], values: &[f32], new: f32) -> Vec<f32> {
     from.iter().map(|at| at.and_then(|at| values.get(at)).copied().unwrap_or(new)).collect()
-}
-
-/// Whether a value can be used. What is too large to be squared is as good as missing.
-pub(crate) fn is_value(x: f64) -> bool {
-    x.abs() < MAX_VALUE
 }

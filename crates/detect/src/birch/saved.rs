@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use larnax_core::model_store::Envelope;
-use larnax_core::{Metric, MetricKind, MetricName, Schema, Timestamp};
+use larnax_core::{Schema, Timestamp};
 
 use super::Birch;
 use super::flat::Clusters;
 use crate::bands::Band;
 use crate::detector::{DetectError, open};
+use crate::state::{names_of, schema_of};
 use crate::threshold::Threshold;
 
 /// The newest format that is read, and the one that is written.
@@ -55,7 +56,7 @@ struct Cluster {
 }
 
 fn inconsistent(reason: impl Into<String>) -> DetectError {
-    DetectError::Inconsistent { kind: KIND, reason: reason.into() }
+    DetectError::inconsistent(KIND, reason)
 }
 
 impl Saved {
@@ -69,17 +70,7 @@ impl Saved {
                 self.pooled.len()
             )));
         }
-        let metrics = self
-            .names
-            .iter()
-            .enumerate()
-            .map(|(i, name)| {
-                let kind =
-                    if self.counters.contains(&(i as u32)) { MetricKind::Counter } else { MetricKind::Gauge };
-                MetricName::new(name).map(|name| Metric::new(name, kind))
-            })
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|e| inconsistent(e.to_string()))?;
+        let schema = schema_of(&self.names, &self.counters, KIND)?;
         let sound = |xs: &[f32]| xs.iter().all(|x| x.is_finite());
         if let Some(i) = self.bands.iter().position(|band| !band.is_sound()) {
             return Err(inconsistent(format!(
@@ -104,19 +95,17 @@ impl Saved {
         {
             return Err(inconsistent("a cluster or the threshold holds a number that can't be"));
         }
-        Schema::new(metrics).map_err(|e| inconsistent(e.to_string()))
+        Ok(schema)
     }
 }
 
 impl Birch {
     pub(super) fn encode(&self) -> Vec<u8> {
         use prost::Message as _;
-        let metrics = self.schema.as_ref().map_or(&[][..], |s| s.metrics());
+        let (names, counters) = self.schema.as_deref().map(names_of).unwrap_or_default();
         let saved = Saved {
-            names: metrics.iter().map(|m| m.name.as_str().to_owned()).collect(),
-            counters: (0..metrics.len() as u32)
-                .filter(|&i| metrics[i as usize].kind == MetricKind::Counter)
-                .collect(),
+            names,
+            counters,
             bands: self.bands.clone(),
             threshold: Some(self.threshold.clone()),
             seen: self.seen,

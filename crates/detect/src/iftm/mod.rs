@@ -29,11 +29,11 @@ use std::sync::Arc;
 use larnax_core::{Bounds, MetricVerdict, Row, Schema, Score, Status, Timestamp, Verdict};
 
 use self::series::{Judged, MOST, Pace, Series};
-use crate::bands::{Caution, LOCAL_SECONDS, MIN_READY, MIN_SHOWN};
-use crate::birch::{GIVEN_UP, K0_RANGE, MAX_PERIODS, TAIL_FACTOR, is_value};
-use crate::detector::{Basis, DetectError, Detector, DetectorKind, Tuning};
+use crate::bands::{Caution, LOCAL_SECONDS};
+use crate::detector::{Basis, DetectError, Detector, DetectorKind, Tuning, status, warm_up_left};
 use crate::identity::Identity;
-use crate::normalise::{RECORD_HALF_LIFE, normal_quantile};
+use crate::normalise::RECORD_HALF_LIFE;
+use crate::row_context::{GIVEN_UP, MAX_PERIODS, Width, is_value};
 use crate::threshold::{Threshold, ThresholdKind};
 
 /// Periods between rows from which on they are not neighbours (specification 0.4).
@@ -67,9 +67,7 @@ pub struct Iftm<I> {
     /// None where a value or an expectation is missing.
     judged: Vec<Option<Judged>>,
     basis: Basis,
-    /// k₀ and c, kept while what they follow from stays the same.
-    k0: f64,
-    k0_for: (f64, f64),
+    width: Width,
 }
 
 impl<I: Identity> Iftm<I> {
@@ -96,25 +94,13 @@ impl<I: Identity> Iftm<I> {
             expected: Vec::new(),
             judged: Vec::new(),
             basis: Basis::default(),
-            k0: K0_RANGE.1,
-            k0_for: (0.0, 0.0),
+            width: Width::new(),
         }
     }
 
     /// What it is made of.
     pub fn identity(&self) -> &I {
         &self.identity
-    }
-
-    /// k₀.
-    fn k0(&mut self) -> f64 {
-        let wanted = (self.tuning.tail, self.moving);
-        if wanted != self.k0_for {
-            let k0 = TAIL_FACTOR * normal_quantile(self.tuning.tail / self.moving.max(1.0));
-            self.k0 = k0.clamp(K0_RANGE.0, K0_RANGE.1);
-            self.k0_for = wanted;
-        }
-        self.k0
     }
 
     fn pace(&mut self, time: Timestamp) -> Pace {
@@ -129,18 +115,12 @@ impl<I: Identity> Iftm<I> {
             fade: (-dt / RECORD_HALF_LIFE).exp2(),
             memory: self.memory,
             warm_up: self.warm_up,
-            k0: self.k0(),
+            k0: self.width.at(self.tuning.tail, self.moving),
         }
     }
 
     fn status(&self) -> Status {
-        if self.warm_up_left() <= 0.0 {
-            Status::Ready
-        } else if self.seen >= MIN_SHOWN {
-            Status::Provisional
-        } else {
-            Status::WarmingUp
-        }
+        status(self.warm_up_left(), self.seen)
     }
 
     /// Asks the identity function for the row, all in normal values.
@@ -363,8 +343,7 @@ impl<I: Identity> Detector for Iftm<I> {
     }
 
     fn warm_up_left(&self) -> f64 {
-        let samples = (MIN_READY - self.seen).max(0.0) * self.tuning.period;
-        samples.max(self.warm_up - self.age)
+        warm_up_left(self.seen, self.age, self.warm_up, self.tuning.period)
     }
 
     fn basis(&self) -> Basis {
@@ -396,5 +375,6 @@ impl<I: Identity> Detector for Iftm<I> {
             + self.judged.capacity() * size_of::<Option<Judged>>()
             + (self.normal.capacity() + self.expected.capacity()) * size_of::<f64>()
             + self.identity.state_bytes()
+            + self.threshold.bytes()
     }
 }

@@ -5,13 +5,14 @@
 use std::sync::Arc;
 
 use larnax_core::model_store::Envelope;
-use larnax_core::{Metric, MetricKind, MetricName, Schema, Timestamp};
+use larnax_core::{Schema, Timestamp};
 use prost::Message as _;
 
 use super::Iftm;
 use super::series::Series;
 use crate::detector::{DetectError, Detector as _, open};
 use crate::identity::Identity;
+use crate::state::{names_of, schema_of};
 use crate::threshold::Threshold;
 
 /// Everything learnt.
@@ -40,7 +41,7 @@ struct Saved {
 }
 
 fn inconsistent<I: Identity>(reason: impl Into<String>) -> DetectError {
-    DetectError::Inconsistent { kind: I::KIND.as_str(), reason: reason.into() }
+    DetectError::inconsistent(I::KIND.as_str(), reason)
 }
 
 impl Saved {
@@ -59,31 +60,16 @@ impl Saved {
         if [self.seen, self.age].iter().any(|x| !x.is_finite() || *x < 0.0) {
             return Err(inconsistent::<I>("rows learnt are not a number"));
         }
-        let mut kinds = vec![MetricKind::Gauge; width];
-        for &i in &self.counters {
-            if let Some(kind) = kinds.get_mut(i as usize) {
-                *kind = MetricKind::Counter;
-            }
-        }
-        let metrics = self
-            .names
-            .iter()
-            .zip(kinds)
-            .map(|(name, kind)| MetricName::new(name).map(|name| Metric::new(name, kind)))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|e| inconsistent::<I>(e.to_string()))?;
-        Schema::new(metrics).map_err(|e| inconsistent::<I>(e.to_string()))
+        schema_of(&self.names, &self.counters, I::KIND.as_str())
     }
 }
 
 impl<I: Identity> Iftm<I> {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let metrics = self.schema.as_ref().map_or(&[][..], |s| s.metrics());
+        let (names, counters) = self.schema.as_deref().map(names_of).unwrap_or_default();
         let saved = Saved {
-            names: metrics.iter().map(|m| m.name.as_str().to_owned()).collect(),
-            counters: (0..metrics.len() as u32)
-                .filter(|&i| metrics[i as usize].kind == MetricKind::Counter)
-                .collect(),
+            names,
+            counters,
             series: self.series.clone(),
             threshold: Some(self.threshold.clone()),
             seen: self.seen,
@@ -132,7 +118,7 @@ impl<I: Identity> Iftm<I> {
         }
         other.resize(&mine);
         self.pass();
-        let k0 = self.k0();
+        let k0 = self.width.at(self.tuning.tail, self.moving);
         let mut merged = self.series.clone();
         for (i, (series, theirs)) in merged.iter_mut().zip(&other.series).enumerate() {
             series.merge(theirs);

@@ -78,10 +78,7 @@ struct SavedWeights {
 }
 
 fn inconsistent(reason: impl Into<String>) -> DetectError {
-    DetectError::Inconsistent {
-        kind: <Lstm as crate::identity::Identity>::KIND.as_str(),
-        reason: reason.into(),
-    }
+    DetectError::inconsistent(<Lstm as crate::identity::Identity>::KIND.as_str(), reason)
 }
 
 /// So many sound numbers.

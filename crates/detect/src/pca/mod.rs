@@ -272,8 +272,8 @@ impl Identity for Pca {
             && saved.components.iter().all(|x| x.abs() <= MOST)
             && [saved.total, saved.seen].iter().all(|x| x.is_finite() && *x >= 0.0);
         if !sound {
-            let reason = "components of another size, or not finite".to_owned();
-            return Err(DetectError::Inconsistent { kind: Self::KIND.as_str(), reason });
+            let reason = "components of another size, or not finite";
+            return Err(DetectError::inconsistent(Self::KIND.as_str(), reason));
         }
         self.components = saved.components;
         (self.total, self.seen, self.turn) = (saved.total, saved.seen, saved.turn);

@@ -228,10 +228,9 @@ impl Threshold {
         }
         let seen = self.seen + other.seen;
         let share = other.seen / seen;
-        let difference = other.mean - self.mean;
-        self.mean += difference * share;
-        self.var =
-            self.var * (1.0 - share) + other.var * share + difference * difference * share * (1.0 - share);
+        let mut moments = Moments { mean: self.mean, var: self.var };
+        moments.merge(&Moments { mean: other.mean, var: other.var }, share);
+        (self.mean, self.var) = (moments.mean, moments.var);
         self.record = self.record.max(other.record);
         self.seen = seen;
     }
