@@ -1,7 +1,8 @@
 //! What a detector costs: scores and learns rows of correlated noise and prints one line of JSON. `list` lists the
 //! detectors.
 //!
-//! `cargo run --release -p larnax-detect --example cost -- birch 28 10000` (detector, metrics, rows)
+//! `cargo run --release -p larnax-detect --example cost -- birch 28 10000` (detector, metrics, rows, and if wanted a budget
+//! in microseconds of CPU for a row)
 
 use std::time::{Duration, Instant};
 
@@ -25,8 +26,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let name = |i: usize| MetricName::new(&format!("m{i}"));
     let schema = (0..metrics).map(|i| Ok(Metric::new(name(i)?, MetricKind::Gauge)));
     let mut detector = kind.build(150.0, 21_600.0);
+    if let Some(budget) = arguments.get(3) {
+        detector.keep_to(Duration::from_secs_f64(budget.parse::<f64>()? / 1e6));
+    }
     detector.resize(&Schema::new(schema.collect::<Result<_, larnax_core::schema::SchemaError>>()?)?);
-    detector.tune(Tuning { period: PERIOD, tail: 1e-6 });
+    let every = detector.cost_plan().map_or(1, |plan| plan.every);
+    detector.tune(Tuning { period: PERIOD * f64::from(every), tail: 1e-6 });
 
     // Made beforehand, so that only the detector is measured.
     let (mut noise, mut common, mut made) = (Noise(1), 0.0, vec![0.0; metrics]);
@@ -43,6 +48,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (began, before) = (Instant::now(), cpu());
         for values in values.chunks_exact(metrics.max(1)).take(rows) {
             at += 1;
+            if at % every != 0 {
+                continue;
+            }
             let row =
                 Row { time: Timestamp::from_seconds(1e9 + PERIOD * f64::from(at)), values, learnable: true };
             detector.score(row, &mut verdict);
@@ -53,6 +61,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Past the warm-up, so that what is measured is what it costs for the rest of its life.
     run(rows.min(2_000));
     let (wall, spent) = run(rows);
+    if let Some(plan) = detector.cost_plan() {
+        eprintln!("{plan}");
+    }
     println!(
         "{{\"detector\":\"{}\",\"metrics\":{metrics},\"rows\":{rows},\"cpu_us\":{:.3},\"wall_us\":{:.3},\"state_bytes\":{}}}",
         kind.as_str(),

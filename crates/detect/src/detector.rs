@@ -1,6 +1,7 @@
 //! The detector trait: sample in, verdict out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use larnax_core::model_store::{Envelope, EnvelopeError};
 use larnax_core::{Row, Schema, Status, Timestamp, Verdict};
@@ -8,6 +9,7 @@ use serde::Serialize;
 
 use crate::arima::{Ogd, Ons, Rls};
 use crate::auto::Auto;
+use crate::auto::cost::CostPlan;
 use crate::bands::{MIN_READY, MIN_SHOWN};
 use crate::birch::Birch;
 use crate::iftm::Iftm;
@@ -35,6 +37,16 @@ pub trait Detector: std::fmt::Debug + Send {
 
     /// Which threshold model judges the errors of all metrics together. Detectors without one leave it at that.
     fn use_threshold(&mut self, _kind: ThresholdKind) {}
+
+    /// Keeps the CPU for a sample to a budget by leaving things out, by a model of the cost and never by a clock. Detectors
+    /// that can't leave it at that.
+    fn keep_to(&mut self, _budget: Duration) {}
+
+    /// How it keeps to its budget; none without a budget, or if it can't. Whoever calls gives it only one of
+    /// [`CostPlan::every`] rows, and tells it by [`Detector::tune`] that they come as seldom.
+    fn cost_plan(&self) -> Option<CostPlan> {
+        None
+    }
 
     /// Judges a row (one value per metric of the schema, not finite = missing) into a buffer that the caller owns.
     /// A row of another width gives [`larnax_core::Status::Unknown`].

@@ -42,6 +42,7 @@ pub mod threshold;
 pub mod tracker;
 pub mod watch;
 
+pub use auto::cost::CostPlan;
 pub use budget::{AlertBudget, BudgetPhase, BudgetStatus};
 pub use detector::{Basis, DetectError, Detector, DetectorKind, Tuning};
 pub use explain::{Explanation, MetricExplanation};

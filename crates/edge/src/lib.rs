@@ -7,6 +7,7 @@ pub mod discover;
 pub mod models;
 pub mod process;
 pub mod server;
+pub mod walk;
 
 mod agent;
 mod client;

@@ -288,6 +288,7 @@ fn settings(config: &Config, interval: Duration) -> Settings {
         open_after: detect.open_after.0,
         close_after: detect.close_after.0,
         adopt_after: detect.adopt_after.0,
+        cpu_budget: detect.cpu_budget.map(|budget| budget.0),
         ..Settings::default()
     }
 }
@@ -396,11 +397,13 @@ mod tests {
     fn how_a_component_is_judged_is_the_config_s_word() {
         let plan = plan(
             "host: true\nmetrics: {exclude: ['a.*']}\n\
-             detect: {detector: birch, warm_up: 1m, open_after: 2s, close_after: 3s, adopt_after: 1h, alert_budget: 3/day}",
+             detect: {detector: birch, warm_up: 1m, open_after: 2s, close_after: 3s, adopt_after: 1h, alert_budget: 3/day, \
+             cpu_budget: 50us}",
         );
         let settings = &plan.components[0].settings;
         let seconds = [settings.warm_up, settings.open_after, settings.close_after, settings.adopt_after];
         assert_eq!(seconds.map(|d| d.as_secs()), [60, 2, 3, 3600]);
+        assert_eq!(settings.cpu_budget, Some(Duration::from_micros(50)));
         assert_eq!((plan.alerts_allowed, plan.alert_period), (3.0, Duration::from_secs(86_400)));
         assert_eq!(plan.components[0].pipeline.exclude[0].as_str(), "a.*");
     }

@@ -81,6 +81,7 @@ fn component(watched: &Watched) -> ComponentReport {
         last_sample: watched.watch.last_seen(),
         interval_seconds: watched.interval.as_secs_f64(),
         metrics: watched.watch.schema().len(),
+        cost_plan: watched.watch.cost_plan().map(|plan| plan.to_string()),
         sources: watched
             .sources
             .iter()

@@ -8,10 +8,11 @@ use larnax_alert::ring::Ring;
 use larnax_collect::{Cost, SourceError};
 use larnax_core::{Batch, Component, Evidence, Timestamp, Window};
 use larnax_detect::{AlertBudget, Change, Settings, Watch};
-use larnax_pipeline::{Pipeline, Step};
+use larnax_pipeline::Pipeline;
 
 use crate::history::History;
 use crate::plan::ComponentPlan;
+use crate::walk::walk;
 
 /// How long before an onset its past reaches: long enough for a median at a sample every 15 s.
 const PAST: Duration = Duration::from_secs(600);
@@ -132,17 +133,12 @@ impl Watched {
         self.changes.clear();
         let before = self.watch.last_seen();
         let Self { pipeline, watch, ring, history, changes, .. } = self;
-        pipeline.push(input, batch, &mut |step| match step {
-            Step::Schema(schema) => watch.resize(schema),
-            Step::Gap { after, until } => watch.gap(after, until),
-            Step::Row(row) => {
-                watch.observe(row, budget, changes);
-                if let Some(ring) = ring {
-                    ring.push(watch.schema(), row);
-                }
-                if let Some(history) = history {
-                    history.push(watch.schema(), row, watch.verdict());
-                }
+        walk(pipeline, (input, batch), watch, budget, changes, |watch, row| {
+            if let Some(ring) = ring {
+                ring.push(watch.schema(), row);
+            }
+            if let Some(history) = history {
+                history.push(watch.schema(), row, watch.verdict());
             }
         });
         if self.watch.last_seen() == before {

@@ -223,7 +223,11 @@ alert budget starts anew. A file that does not begin after what was learnt is ju
 with times: a whole number of days later).
 
 --labels compares with what is known: a column of 0 and 1, or a file with a 0 or 1 for each row or a `start,end` for each
-window. An event is caught if an anomaly was open in it; an anomaly that was open in no event is false.
+event. What is caught and what is false is counted as in `larnax evaluate`: an anomaly or alert is about the rows from its
+onset to the one at which it was told.
+
+--budget is for `auto`, which can do with less: it no longer compares metrics with each other, then judges fewer rows. It
+goes by a model of the cost, so that results are the same on every machine, and says what it leaves out.
 
 --plot draws the metrics that matter most with their expected bands, the anomalies, and the score.
 
@@ -232,6 +236,7 @@ Examples:
   larnax detect metrics.csv.gz --scores scores.csv -o json
   larnax detect values.csv --step 5s
   larnax detect test.csv --train train.csv --labels test_label.txt --plot test.svg
+  larnax detect wide.csv --detector auto --budget 20us
   larnax detect monday.csv --save node.state && larnax detect tuesday.csv --load node.state --save node.state";
 
 #[derive(Debug, Args)]
@@ -243,6 +248,9 @@ pub(crate) struct DetectArgs {
     /// Which detectors judge, separated by commas: each on its own, side by side in the summary
     #[arg(long, default_value = "birch", value_name = "LIST", value_delimiter = ',')]
     pub(crate) detector: Vec<DetectorKind>,
+    /// CPU that `auto` may take for a row, on average, such as `50us` [default: what it needs]
+    #[arg(long, value_name = "DURATION", value_parser = larnax_edge::duration)]
+    pub(crate) budget: Option<Duration>,
     /// A file that is learnt first
     #[arg(long, value_name = "FILE")]
     pub(crate) train: Option<PathBuf>,
@@ -279,6 +287,14 @@ impl DetectArgs {
     pub(crate) fn labels_column(&self) -> Option<&str> {
         self.labels.as_deref().filter(|labels| !labels.is_file()).and_then(Path::to_str)
     }
+}
+
+/// Refuses a budget of nothing.
+pub(crate) fn check_budget(budget: Option<Duration>) -> anyhow::Result<()> {
+    if budget.is_some_and(|budget| budget.is_zero()) {
+        anyhow::bail!("--budget: found 0, expected a longer time such as `50us`");
+    }
+    Ok(())
 }
 
 pub(crate) fn completions(shell: clap_complete::Shell) -> anyhow::Result<ExitCode> {

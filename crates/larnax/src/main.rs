@@ -6,11 +6,13 @@ mod client;
 mod detect;
 mod evaluate;
 mod explain;
+mod labels;
 mod models;
 mod output;
 mod pages;
 mod status;
 mod up;
+mod walk;
 
 use std::process::ExitCode;
 

@@ -39,6 +39,9 @@ fn table(all: &Everything) -> String {
     let rows: Vec<Vec<String>> = all.components.iter().map(|c| component_row(c, status)).collect();
     text += &columns(&["COMPONENT", "STATE", "SCORE", "METRICS", "LAST SAMPLE", "DEVIATES MOST"], &rows);
     for component in &all.components {
+        if let Some(plan) = &component.cost_plan {
+            text += &format!("\n{}: {plan}", component.id);
+        }
         for source in component.sources.iter().filter(|s| s.error.is_some()) {
             text += &format!("\n{}: {}", source.name, source.error.as_deref().unwrap_or_default());
         }

@@ -125,15 +125,12 @@ fn what_was_found_is_compared_with_labels_however_they_are_given() {
         .collect();
     assert!(found.iter().all(|labels| *labels == found[0]), "{found:?}");
     let labels = &found[0];
-    assert_eq!(labels["events"], 1);
-    for alarms in ["anomalies", "alerts"] {
-        assert_eq!(
-            (&labels[alarms]["events"], &labels[alarms]["false_alarms"]),
-            (&1.into(), &0.into()),
-            "{labels}"
-        );
+    for alarms in ["opened", "alerts"] {
+        let found = ["events", "caught", "false_alarms"].map(|figure| labels[alarms][figure].clone());
+        assert_eq!(found, [1, 1, 0].map(Value::from), "{labels}");
     }
-    assert!(labels["anomalies"]["delay_seconds"].as_f64().is_some_and(|delay| delay < 10.0), "{labels}");
+    let delay = labels["opened"]["median_delay_seconds"].as_f64();
+    assert!(delay.is_some_and(|delay| delay < 10.0), "{labels}");
     let table = print(folder.path(), &["detect", "a.csv", "--labels", "rows.txt"]);
     assert!(
         table.contains("of 1 events 1 caught, 1 by alerts; 0 false anomalies, 0 false alerts"),
@@ -141,6 +138,46 @@ fn what_was_found_is_compared_with_labels_however_they_are_given() {
     );
     let output = run(folder.path(), &["detect", "a.csv", "--labels", "nowhere"]);
     assert!(stderr(&output).contains("no column of labels `nowhere`"), "{}", stderr(&output));
+    fs::write(folder.path().join("rows.txt"), "0\n1\n").unwrap();
+    let output = run(folder.path(), &["detect", "a.csv", "--labels", "rows.txt"]);
+    assert!(stderr(&output).contains("a.csv: there are 400 scores and 2 labels"), "{}", stderr(&output));
+}
+
+#[test]
+fn what_is_caught_is_counted_as_in_evaluate() {
+    let folder = tempfile::tempdir().unwrap();
+    // The incident, a second one that goes by while the first alert is open, and nothing of the kind.
+    let labelled = |i: usize| (298..305).contains(&i) || (330..335).contains(&i) || (100..110).contains(&i);
+    let labels: String = (0..400).map(|i| format!("{}\n", u8::from(labelled(i)))).collect();
+    fs::write(folder.path().join("a.csv"), csv(400)).unwrap();
+    fs::write(folder.path().join("a_label.csv"), labels).unwrap();
+    let detected = summary(folder.path(), &["a.csv", "--labels", "a_label.csv"]);
+    let evaluated: Value =
+        serde_json::from_str(&print(folder.path(), &["evaluate", ".", "--format", "csv", "-o", "json"]))
+            .unwrap();
+    for alarms in ["opened", "alerts"] {
+        assert_eq!(detected["labels"][alarms], evaluated["all"][alarms], "{alarms}");
+    }
+    assert_eq!(
+        (&detected["labels"]["opened"]["events"], &detected["labels"]["opened"]["caught"]),
+        (&3.into(), &1.into())
+    );
+}
+
+#[test]
+fn a_budget_leaves_out_rows_and_says_so_and_who_takes_no_notice_of_it() {
+    let folder = halves();
+    let output = run(folder.path(), &["detect", "all.csv", "--detector", "auto,birch", "--budget", "1us"]);
+    let said = stderr(&output);
+    assert!(
+        said.contains("all.csv: auto: about 1.0 µs a row, ") && said.contains("of 3 rows is judged"),
+        "{said}"
+    );
+    assert!(said.contains("all.csv: birch: takes what it needs"), "{said}");
+    let within = scores(folder.path(), "all.csv", &["--detector", "birch", "--budget", "1us"]);
+    assert_eq!(within, scores(folder.path(), "all.csv", &["--detector", "birch"]));
+    let refused = run(folder.path(), &["detect", "all.csv", "--budget", "0"]);
+    assert!(stderr(&refused).contains("--budget: found 0"), "{}", stderr(&refused));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use crate::client::{Authorization, BasicAuth, TlsConfig};
-use crate::config::Config;
+use crate::config::{Config, Detector};
 use crate::host::Host;
 use crate::path::Path;
 use crate::rule::MetricRule;
@@ -102,6 +102,16 @@ pub(crate) fn check(config: &Config, all: &mut Vec<Finding>) {
     let detect = root.key("detect");
     positive(config.detect.warm_up, &detect.key("warm_up"), &mut findings);
     positive(config.detect.adopt_after, &detect.key("adopt_after"), &mut findings);
+    if let Some(budget) = config.detect.cpu_budget {
+        positive(budget, &detect.key("cpu_budget"), &mut findings);
+        if config.detect.detector != Detector::Auto {
+            let message = format!(
+                "only the detector `auto` keeps to it; `{}` takes what it needs",
+                config.detect.detector.as_str()
+            );
+            findings.warning(detect.key("cpu_budget"), message);
+        }
+    }
     if config.detect.adopt_after.0 <= config.detect.open_after.0 {
         let message = format!(
             "found {}, expected longer than open_after ({}): a change would be taken as normal before it is seen",

@@ -174,6 +174,11 @@ pub struct Detect {
     pub close_after: Period,
     /// How long a change must last before it is taken as the new normal.
     pub adopt_after: Period,
+    /// CPU that the detector may take for a sample, on average over samples, by a model measured on one machine; without it,
+    /// as much as it needs. Only `auto` can do with less: it no longer compares metrics with each other, then judges fewer
+    /// samples. Example: `50us`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_budget: Option<Period>,
 }
 
 impl Default for Detect {
@@ -187,6 +192,7 @@ impl Default for Detect {
             open_after: Period::seconds(5),
             close_after: Period::seconds(15),
             adopt_after: Period::seconds(4 * 3600),
+            cpu_budget: None,
         }
     }
 }

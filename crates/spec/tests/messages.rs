@@ -21,7 +21,7 @@ fn each_bad_config_has_its_message() {
         (
             "interval: 5",
             "larnax.yaml:1:11: interval: found `5`, expected a duration such as `5s`, `100ms` or `1h30m` \
-          (whole numbers; units y, w, d, h, m, s, ms)",
+          (whole numbers; units y, w, d, h, m, s, ms, us)",
         ),
         ("interval: 10ms", "larnax.yaml:1:11: interval: found `10ms`, expected from 100ms to 1h"),
         ("interval: [5s]", "larnax.yaml:1:11: interval: found a list, expected a text"),
@@ -170,6 +170,10 @@ fn each_bad_config_has_its_message() {
             "alerting: {alertmanagers: [{timeout: 0s, static_configs: [{targets: ['a:1']}]}]}",
             "larnax.yaml:1:38: \
           alerting.alertmanagers[0].timeout: found `0s`, expected a longer time",
+        ),
+        (
+            "detect: {detector: auto, cpu_budget: 0us}",
+            "larnax.yaml:1:38: detect.cpu_budget: found `0s`, expected a longer time",
         ),
         (
             "state: ${NOWHERE}",
@@ -396,4 +400,15 @@ fn rules_of_metrics_are_read_and_written_with_open_ends_and_idle_ones_are_warned
     let json = serde_json::to_string(&config).unwrap();
     let (again, _) = Config::from_yaml(&json, "larnax.json").unwrap();
     assert_eq!(again, config);
+}
+
+#[test]
+fn a_budget_of_cpu_for_a_detector_that_takes_no_notice_of_it_is_warned_of() {
+    let (config, warnings) =
+        Config::from_yaml("detect: {detector: pca, cpu_budget: 50us}", "larnax.yaml").unwrap();
+    assert_eq!(config.detect.cpu_budget.map(|budget| budget.to_string()), Some("50us".to_owned()));
+    assert!(warnings[0].to_string().contains("only the detector `auto` keeps to it; `pca`"), "{warnings:?}");
+    let (_, warnings) =
+        Config::from_yaml("detect: {detector: auto, cpu_budget: 50us}", "larnax.yaml").unwrap();
+    assert_eq!(warnings, []);
 }

@@ -6,7 +6,7 @@ use super::univariate::{Context, Series};
 use crate::detector::Tuning;
 
 /// The most metrics that count as few. More than that tell something together.
-const MOST: usize = 3;
+pub(super) const MOST: usize = 3;
 /// Seconds and values that a series must have seen before it is left alone with its judgement: what is rarer than once a
 /// week can't be known sooner, and until then bands judge.
 const EXPERIENCE: (f64, f64) = (3_600.0, 60.0);

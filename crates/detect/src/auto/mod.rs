@@ -17,6 +17,7 @@
 //! | [`univariate`] | one series: what it is expected to be, how novel it is, when that begins |
 //! | [`season`] | hour-of-day and hour-of-week profiles |
 //! | [`novelty`] | beyond the range, unlike any recent shape, and how rare a signal is |
+//! | [`cost`] | what a sample costs, and what is left out within a budget |
 //! | `learnt` | what is kept of a series: saved, checked, merged |
 //! | [`alarm`] | from dense surprise to sparse onsets: habituation and rest |
 //!
@@ -26,14 +27,15 @@
 //! **When it fails.** What one of many metrics does alone counts half until others join in. A fault that is adopted and
 //! then ends is unusual twice.
 //!
-//! **Cost.** About 30 ns a metric for its band and 3·min(D², 4,096) multiplications for the rest; 290 bytes a metric and at
-//! most 48 KiB.
+//! **Cost.** About 80 ns a metric for its band and its edges, 20 ns for its peers; 290 bytes a metric and at most 48 KiB.
+//! [`cost`] has the model, and what is left out to keep to less.
 //!
 //! **Source.** Our own; the peer residual is Gaussian conditional regression read off the inverse covariance (Lauritzen,
 //! *Graphical Models*, 1996); the always-learning frame is IFTM (Schmidt et al. 2018).
 
 pub mod alarm;
 mod calibration;
+pub mod cost;
 mod few;
 mod learnt;
 mod motion;
@@ -46,11 +48,13 @@ mod singles;
 pub mod univariate;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use larnax_core::{Row, Schema, Score, Status, Timestamp, Verdict};
 
 use crate::detector::{Basis, DetectError, Detector, DetectorKind, Tuning, status, warm_up_left};
 use crate::row_context::MAX_PERIODS;
+use cost::CostPlan;
 use few::Few;
 use multivariate::{JOINT, MIN_WEIGHT, Together};
 use singles::{LARGEST, Singles};
@@ -72,6 +76,8 @@ const EDGES: f64 = 8.0;
 pub struct Auto {
     warm_up: f64,
     memory: f64,
+    /// CPU for a sample.
+    budget: Option<Duration>,
     tuning: Tuning,
     schema: Arc<Schema>,
     sized: bool,
@@ -95,6 +101,7 @@ impl Auto {
         Self {
             warm_up: warm_up.max(0.0),
             memory: memory.max(60.0),
+            budget: None,
             tuning: Tuning::default(),
             schema: Arc::default(),
             sized: false,
@@ -151,7 +158,17 @@ impl Detector for Auto {
             self.singles.rearrange(&from);
             self.few.rearrange(&from);
         }
+        self.together.compare(self.cost_plan().is_none_or(|plan| plan.peers));
         self.scored = None;
+    }
+
+    fn keep_to(&mut self, budget: Duration) {
+        self.budget = Some(budget);
+        self.together.compare(self.cost_plan().is_none_or(|plan| plan.peers));
+    }
+
+    fn cost_plan(&self) -> Option<CostPlan> {
+        self.budget.map(|budget| CostPlan::new(self.schema.len(), budget))
     }
 
     fn tune(&mut self, tuning: Tuning) {

@@ -54,6 +54,8 @@ pub(super) const JOINT: Form =
 pub(super) struct Together {
     pub(super) motions: Vec<Motion>,
     pub(super) peers: Peers,
+    /// Whether peers shall be compared.
+    pub(super) wanted: bool,
     pub(super) calibration: Calibration,
     /// Rows learnt, and rows learnt since metrics are compared.
     pub(super) rows: f64,
@@ -78,6 +80,7 @@ impl Together {
         Self {
             motions: vec![Motion::default(); width],
             peers: Peers::new(width),
+            wanted: true,
             calibration: Calibration::new(),
             rows: 0.0,
             compared: 0.0,
@@ -236,6 +239,15 @@ impl Together {
         self.seen = vec![Seen::default(); from.len()];
         self.standard = vec![0.0; from.len()];
         self.residuals = vec![0.0; from.len()];
+    }
+
+    /// Whether metrics are compared with their peers, if there are any. Past errors with peers say nothing of errors without.
+    pub(super) fn compare(&mut self, wanted: bool) {
+        self.peers.set(wanted);
+        if wanted != self.wanted {
+            (self.wanted, self.compared) = (wanted, 0.0);
+            self.calibration = Calibration::new();
+        }
     }
 
     /// Adds what another instance of the same metrics in the same order learnt.

@@ -39,7 +39,7 @@ impl Peers {
     pub(super) fn new(width: usize) -> Self {
         let block = block_size(width);
         let mut peers = Self { width, block, ..Self::default() };
-        let cells = peers.spans().map(|(_, n)| n * n).sum();
+        let cells = cells(width);
         peers.covariance = vec![0.0; cells];
         peers.inverse = vec![0.0; cells];
         let mut at = 0;
@@ -58,6 +58,11 @@ impl Peers {
     /// Whether metrics are compared at all.
     pub(super) fn compare(&self) -> bool {
         self.block >= MIN_BLOCK
+    }
+
+    /// Whether metrics are compared or can't be, as of so many there are no peers.
+    pub(super) fn is_usual(&self) -> bool {
+        self.block == block_size(self.width)
     }
 
     /// First metric and number of metrics of each block.
@@ -139,6 +144,15 @@ impl Peers {
         *self = new;
     }
 
+    /// Metrics that are not compared, or from now on are.
+    pub(super) fn set(&mut self, compare: bool) {
+        if !compare {
+            *self = Self { width: self.width, ..Self::default() };
+        } else if !self.is_usual() {
+            *self = Self::new(self.width);
+        }
+    }
+
     /// Takes each covariance that `of` knows.
     fn each_pair(&mut self, of: impl Fn(usize, usize) -> Option<f32>) {
         for (first, n) in self.spans() {
@@ -215,6 +229,8 @@ impl Peers {
         done: u64,
     ) -> Option<Self> {
         let mut peers = Self::new(width);
+        // One that was told not to compare has no cells.
+        peers.set(!covariance.is_empty());
         let whole = |cells: &[f32]| {
             cells.len() == peers.covariance.len()
                 && cells.iter().all(|c| c.is_finite() && c.abs() <= MAX_CELL)
@@ -237,6 +253,11 @@ const MAX_CELL: f32 = 1e6;
 fn block_size(width: usize) -> usize {
     let block = (CELLS / width.max(1)).min(MAX_BLOCK).min(width);
     if block < MIN_BLOCK { 0 } else { block }
+}
+
+/// Cells of one matrix.
+pub(super) fn cells(width: usize) -> usize {
+    spans(width, block_size(width)).map(|(_, n)| n * n).sum()
 }
 
 /// First metric and number of metrics of each block.
@@ -337,6 +358,17 @@ mod tests {
             let mut out = vec![0.0; width];
             peers.residuals(&vec![1.0; width], &mut out);
         }
+    }
+
+    #[test]
+    fn what_does_not_compare_is_restored_as_that_and_can_be_told_to() {
+        let mut peers = taught();
+        peers.set(false);
+        let restored = Peers::from_parts(3, Vec::new(), Vec::new(), Vec::new(), 0).unwrap();
+        assert_eq!((restored.compare(), restored.bytes()), (false, 0));
+        peers.set(true);
+        assert_eq!(peers, Peers::new(3));
+        assert!(Peers::from_parts(3, vec![1.0], vec![1.0], vec![1.0], 0).is_none());
     }
 
     #[test]

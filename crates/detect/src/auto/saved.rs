@@ -7,6 +7,7 @@ use larnax_core::{Metric, Schema, Timestamp};
 
 use super::Auto;
 use super::calibration::Calibration;
+use super::cost::CostPlan;
 use super::few::Few;
 use super::motion::Motion;
 use super::multivariate::Together;
@@ -150,11 +151,14 @@ impl Auto {
             .filter(|few| few.is_empty() || few.len() == width)
             .ok_or_else(|| inconsistent("what is known of one series holds a number that can't be"))?;
         let mut together = Together::new(width);
+        together.wanted = peers.is_usual();
         (together.motions, together.peers, together.calibration) = (saved.motions, peers, calibration);
         (together.rows, together.compared) = (saved.rows, saved.compared);
         (together.peaks, together.fresh) = (peaks, saved.fresh);
         together.moving = saved.moving.max(1.0);
+        together.compare(self.budget.is_none_or(|budget| CostPlan::new(width, budget).peers));
         Ok(Self {
+            budget: self.budget,
             tuning: self.tuning,
             schema,
             sized: true,

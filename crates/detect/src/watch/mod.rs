@@ -4,9 +4,9 @@
 //! decides whether an anomaly opens, goes on or ends, and with it whether the row may be learnt.
 
 mod anomalies;
+mod settings;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use larnax_core::{
     Anomaly, CloseReason, Component, Row, Schema, Score, Status, Timestamp, Transition, Verdict,
@@ -14,55 +14,17 @@ use larnax_core::{
 use serde::{Deserialize, Serialize};
 
 use self::anomalies::{NAMED, close};
+pub use self::settings::Settings;
+use crate::auto::cost::CostPlan;
 use crate::budget::AlertBudget;
-use crate::detector::{Detector, DetectorKind, Tuning};
+use crate::detector::{Detector, Tuning};
 use crate::presence::{self, Presence};
-use crate::threshold::ThresholdKind;
 use crate::tracker::{Step, Times, Tracker};
 
 /// Gaps from which the sampling period is found (specification 0.4).
 const GAPS: usize = 20;
 /// Shortest and longest sampling period in seconds that is worked with.
 const PERIODS: (f64, f64) = (0.001, 86_400.0);
-
-/// How a component is watched. Durations, whatever the sampling period; minimum sample counts are built in.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
-    /// The model.
-    pub detector: DetectorKind,
-    /// How it judges the errors of all metrics together.
-    pub threshold: ThresholdKind,
-    /// Nothing is alerted before this much has been learnt (and 60 samples).
-    pub warm_up: Duration,
-    /// Window in which 60 % of the samples must be anomalous for an anomaly to open (and 5 samples).
-    pub open_after: Duration,
-    /// Calm after which an anomaly ends (and 5 samples).
-    pub close_after: Duration,
-    /// What is anomalous again within this time of its end is the same anomaly.
-    pub rejoin: Duration,
-    /// A change that lasts so long is taken as the new normal.
-    pub adopt_after: Duration,
-    /// How far back levels are remembered.
-    pub memory: Duration,
-    /// The sampling interval where it is known beforehand; it is measured in any case.
-    pub interval: Option<Duration>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            detector: DetectorKind::default(),
-            threshold: ThresholdKind::default(),
-            warm_up: Duration::from_secs(150),
-            open_after: Duration::from_secs(5),
-            close_after: Duration::from_secs(15),
-            rejoin: Duration::from_secs(120),
-            adopt_after: Duration::from_secs(4 * 3_600),
-            memory: Duration::from_secs(6 * 3_600),
-            interval: None,
-        }
-    }
-}
 
 /// What happened to an anomaly. `anomaly.alerted` says whether it is worth an alert.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,7 +65,7 @@ pub struct Watch {
     pub(crate) presence: Presence,
     schema: Arc<Schema>,
     verdict: Verdict,
-    /// The last row's values, for explanations.
+    /// The values of the row judged last, for explanations.
     values: Vec<f64>,
     /// The open anomaly of each kind.
     pub(crate) deviation: Option<Anomaly>,
@@ -121,6 +83,9 @@ pub struct Watch {
     pub(crate) period: f64,
     gaps: [f64; GAPS],
     gap_count: usize,
+    /// One of so many rows is judged, and so many were not since the last one.
+    every: u32,
+    passed: u32,
     /// A silent component was taken as gone: no more is said until it returns.
     gone: bool,
     /// Just restored: silence counts from the first look, not from before the restart.
@@ -134,6 +99,9 @@ impl Watch {
         let mut detector =
             settings.detector.build(settings.warm_up.as_secs_f64(), settings.memory.as_secs_f64());
         detector.use_threshold(settings.threshold);
+        if let Some(budget) = settings.cpu_budget {
+            detector.keep_to(budget);
+        }
         let period = settings.interval.map_or(1.0, |i| i.as_secs_f64()).clamp(PERIODS.0, PERIODS.1);
         Self {
             component,
@@ -155,6 +123,8 @@ impl Watch {
             period,
             gaps: [0.0; GAPS],
             gap_count: 0,
+            every: 1,
+            passed: 0,
             gone: false,
             resumed: false,
             refused: 0,
@@ -169,6 +139,8 @@ impl Watch {
         }
         self.schema = Arc::clone(schema);
         self.detector.resize(schema);
+        self.every = self.cost_plan().map_or(1, |plan| plan.every);
+        self.passed = self.every - 1;
         self.presence.resize(schema, self.settings.warm_up.as_secs_f64());
         self.verdict.reset(schema.len());
         self.values.clear();
@@ -195,8 +167,23 @@ impl Watch {
         if let Some(anomaly) = self.silence.take() {
             changes.push(close(anomaly, row.time, CloseReason::Recovered));
         }
+        self.passed += 1;
+        if self.passed >= self.every {
+            self.passed = 0;
+            self.judge(row, budget, changes);
+        }
+        let warm_up = self.settings.warm_up.as_secs_f64();
+        let steady = dt.min(presence::MIN_SAMPLES * self.period);
+        if self.presence.observe(row.values, steady, warm_up) || self.vanished.is_some() {
+            self.judge_vanished(row.time, budget, changes);
+        }
+    }
+
+    /// Scores, tracks and learns.
+    fn judge(&mut self, row: Row<'_>, budget: &mut AlertBudget, changes: &mut Vec<Change>) {
         self.values.copy_from_slice(row.values);
-        self.detector.tune(Tuning { period: self.period, tail: budget.tail(self.period) });
+        let period = self.judged_period();
+        self.detector.tune(Tuning { period, tail: budget.tail(period) });
         self.detector.score(row, &mut self.verdict);
         match self.verdict.status {
             Status::Unknown => {}
@@ -206,11 +193,6 @@ impl Watch {
                     self.detector.learn(row, 1.0);
                 }
             }
-        }
-        let warm_up = self.settings.warm_up.as_secs_f64();
-        let steady = dt.min(presence::MIN_SAMPLES * self.period);
-        if self.presence.observe(row.values, steady, warm_up) || self.vanished.is_some() {
-            self.judge_vanished(row.time, budget, changes);
         }
     }
 
@@ -222,7 +204,7 @@ impl Watch {
         self.resumed = true;
     }
 
-    /// What was said about the last row.
+    /// What was said about the row that was judged last: see [`Settings::cpu_budget`].
     pub fn verdict(&self) -> &Verdict {
         &self.verdict
     }
@@ -237,7 +219,7 @@ impl Watch {
         &self.component
     }
 
-    /// The last row's values.
+    /// The values of the row that was judged last.
     pub fn values(&self) -> &[f64] {
         &self.values
     }
@@ -250,6 +232,16 @@ impl Watch {
     /// Usual seconds between rows.
     pub fn period(&self) -> f64 {
         self.period
+    }
+
+    /// Usual seconds between rows that are judged.
+    fn judged_period(&self) -> f64 {
+        self.period * f64::from(self.every)
+    }
+
+    /// How the detector keeps to [`Settings::cpu_budget`]; none without one, or if it can't.
+    pub fn cost_plan(&self) -> Option<CostPlan> {
+        self.detector.cost_plan()
     }
 
     /// Rows that could not be used: not later than the one before, or of another width.
@@ -291,7 +283,7 @@ impl Watch {
 
     /// Flagged samples in the opening window, and how many samples it has.
     pub fn flagged_window(&self) -> (u32, u32) {
-        self.tracker.window(&self.times(), self.period)
+        self.tracker.window(&self.times(), self.judged_period())
     }
 
     /// What the last score rests on.
@@ -330,7 +322,7 @@ impl Watch {
         let begins = self.verdict.onset.is_anomalous();
         let flagged = if self.deviation.is_some() { self.holds() } else { score.is_anomalous() || begins };
         let score = if self.verdict.onset > score { self.verdict.onset } else { score };
-        let (step, over) = self.tracker.step(row.time, flagged, begins, &self.times(), self.period);
+        let (step, over) = self.tracker.step(row.time, flagged, begins, &self.times(), self.judged_period());
         if let Some(was_anomaly) = over {
             self.detector.settle(was_anomaly);
         }

@@ -63,9 +63,13 @@ impl Fed {
     }
 
     pub(crate) fn of(detector: DetectorKind, schema: &Arc<Schema>) -> Self {
+        Self::with(Settings { detector, ..Settings::default() }, schema)
+    }
+
+    pub(crate) fn with(settings: Settings, schema: &Arc<Schema>) -> Self {
         let component =
             Component { id: "node/local/a".parse().unwrap(), group: "host".into(), labels: BTreeMap::new() };
-        let mut watch = Watch::new(component, Settings { detector, ..Settings::default() });
+        let mut watch = Watch::new(component, settings);
         watch.resize(schema);
         Self { watch, budget: AlertBudget::default(), changes: Vec::new(), ready: 0, flagged: 0 }
     }

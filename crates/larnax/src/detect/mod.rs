@@ -1,11 +1,10 @@
 //! `larnax detect FILE…`: the walk of a sample, offline: each row's score depends only on rows before it and itself.
 //!
 //! - `places` says where results go, `rows` reads a file some rows at a time.
-//! - `judge` is one detector on one file, `labels` compares what it found with what is known.
+//! - `judge` is one detector on one file.
 //! - `scores`, `plot` and `report` are what comes out.
 
 mod judge;
-mod labels;
 mod places;
 mod plot;
 mod report;
@@ -16,15 +15,16 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use larnax_collect::files::{FileOptions, FileSource};
+use larnax_detect::Settings;
 use larnax_edge_role::process;
 
-use crate::cli::DetectArgs;
+use crate::cli::{DetectArgs, check_budget};
+use crate::labels::{Known, Seen, Truth};
 use crate::output::print;
 use judge::Judge;
-use labels::{Events, Labels};
 use places::Places;
 use report::FileReport;
 use rows::Rows;
@@ -38,19 +38,20 @@ pub(crate) fn detect(args: &DetectArgs) -> anyhow::Result<ExitCode> {
             bail!("--detector: `{}` is named twice", detector.as_str());
         }
     }
+    check_budget(args.budget)?;
     let places = places::all(args)?;
-    let labels = match args.labels_file() {
+    let truth = match args.labels_file() {
         Some(_) if args.files.len() > 1 => bail!(
             "--labels: a file of labels is for one input file, found {}; \
             name a column that each of them has",
             args.files.len()
         ),
-        Some(file) => Some(Labels::read(file)?),
-        None => None,
+        Some(file) => Some(Truth::either(file)?),
+        None => args.labels_column().map(|_| Truth::Column),
     };
     let mut reports = Vec::with_capacity(places.len());
     for (file, places) in args.files.iter().zip(places) {
-        match judge_file(file, args, places, labels.clone())? {
+        match judge_file(file, args, places, truth.as_ref())? {
             Some(judged) => reports.extend(judged),
             // Whoever reads the scores has seen enough, as in `larnax detect --scores - | head`.
             None => return Ok(ExitCode::SUCCESS),
@@ -72,7 +73,7 @@ fn judge_file(
     file: &Path,
     args: &DetectArgs,
     places: Vec<Places>,
-    labels: Option<Labels>,
+    truth: Option<&Truth>,
 ) -> anyhow::Result<Option<Vec<FileReport>>> {
     let options = FileOptions {
         step: args.step,
@@ -84,12 +85,14 @@ fn judge_file(
     let mut rows = Rows::of(source.schema());
     let mut judges = Vec::with_capacity(places.len());
     for (&detector, places) in args.detector.iter().zip(places) {
-        judges.push(Judge::new(file, &rows, detector, places)?);
+        let settings = Settings { detector, cpu_budget: args.budget, ..Settings::default() };
+        judges.push(Judge::new(file, &rows, settings, places)?);
     }
     if let Some(file) = &args.train {
         train(file, args, &mut judges)?;
     }
-    let mut events = args.labels.as_ref().map(|_| Events::new(labels));
+    judges.iter_mut().for_each(|judge| judge.begin(has_time));
+    let mut compared = truth.map(|truth| (truth, Seen::default()));
     let mut progress = Progress::new();
     let mut reading = 0.0;
     let mut judging = vec![0.0; judges.len()];
@@ -99,19 +102,24 @@ fn judge_file(
         if !some {
             break;
         }
-        if let Some(events) = &mut events {
-            rows.iter().for_each(|(line, ..)| events.row(line.time, line.labelled));
+        if let Some((_, seen)) = &mut compared {
+            rows.iter().for_each(|(line, ..)| seen.push(line.time, line.labelled));
         }
         for (judge, cpu) in judges.iter_mut().zip(&mut judging) {
-            if !timed(cpu, || judge.judge(&rows, has_time))? {
+            if !timed(cpu, || judge.judge(&rows))? {
                 return Ok(None);
             }
         }
     }
     progress.finish();
+    let known = compared.map(|(truth, seen)| Known::of(truth, seen, args.step.as_secs_f64())).transpose();
+    let known = known.with_context(|| file.display().to_string())?;
     let mut reports = Vec::with_capacity(judges.len());
     for (judge, cpu) in judges.into_iter().zip(judging) {
-        let Some(report) = judge.finish(reading + cpu, events.as_ref(), has_time)? else { return Ok(None) };
+        if args.budget.is_some() {
+            eprintln!("larnax: {}: {}", file.display(), judge.savings());
+        }
+        let Some(report) = judge.finish(reading + cpu, known.as_ref(), has_time)? else { return Ok(None) };
         reports.push(report);
     }
     Ok(Some(reports))
@@ -121,7 +129,7 @@ fn judge_file(
 fn train(file: &Path, args: &DetectArgs, judges: &mut [Judge]) -> anyhow::Result<()> {
     let options = FileOptions { step: args.step, ..FileOptions::default() };
     let mut source = FileSource::open(file, &options)?;
-    let has_time = source.has_time();
+    judges.iter_mut().for_each(|judge| judge.begin(source.has_time()));
     let mut rows = Rows::of(source.schema());
     let mut progress = Progress::new();
     loop {
@@ -129,10 +137,9 @@ fn train(file: &Path, args: &DetectArgs, judges: &mut [Judge]) -> anyhow::Result
         if !rows.fill(&mut source)? {
             break;
         }
-        judges.iter_mut().for_each(|judge| judge.train(&rows, has_time));
+        judges.iter_mut().for_each(|judge| judge.train(&rows));
     }
     progress.finish();
-    judges.iter_mut().for_each(Judge::begin);
     Ok(())
 }
 

@@ -2,14 +2,23 @@
 
 use std::path::Path;
 
-use larnax_core::{Anomaly, AnomalyId, Verdict};
+use larnax_core::{Anomaly, Verdict};
 use serde::Serialize;
 
-use super::labels::Findings;
+use crate::labels::Caught;
 use crate::output::columns;
 
 /// How many problems of a file are named.
 const MAX_PROBLEMS: usize = 5;
+
+/// How much of what is known was told.
+#[derive(Debug, Serialize)]
+pub(crate) struct Findings {
+    /// By anomalies, alerted or only recorded.
+    pub(crate) opened: Caught,
+    /// By alerts alone.
+    pub(crate) alerts: Caught,
+}
 
 /// What one detector found in one file.
 #[derive(Debug, Serialize)]
@@ -62,18 +71,8 @@ impl FileReport {
         }
     }
 
-    /// Whether this anomaly was not alerted before.
-    pub(crate) fn is_new_alert(&self, anomaly: &Anomaly) -> bool {
-        self.earlier(anomaly.id).is_none_or(|known| !known.alerted)
-    }
-
-    fn earlier(&self, id: AnomalyId) -> Option<&Anomaly> {
-        self.found.iter().rev().find(|known| known.id == id)
-    }
-
     /// Keeps the latest of each anomaly.
     pub(crate) fn anomaly(&mut self, anomaly: Anomaly) {
-        self.alerts += usize::from(anomaly.alerted && self.is_new_alert(&anomaly));
         match self.found.iter_mut().rev().find(|known| known.id == anomaly.id) {
             Some(known) => *known = anomaly,
             None => {
@@ -94,8 +93,8 @@ impl FileReport {
     }
 
     /// Sums up.
-    pub(crate) fn finish(mut self, cpu_seconds: f64, labels: Option<Findings>) -> Self {
-        self.labels = labels;
+    pub(crate) fn finish(mut self, cpu_seconds: f64, alerts: usize, labels: Option<Findings>) -> Self {
+        (self.alerts, self.labels) = (alerts, labels);
         self.cpu_seconds = cpu_seconds;
         self.cpu_microseconds_per_sample = 1e6 * cpu_seconds / (self.rows.max(1) as f64);
         self
@@ -119,17 +118,16 @@ pub(crate) fn in_full(reports: &[FileReport]) -> String {
             report.cpu_microseconds_per_sample,
         );
         if let Some(found) = &report.labels {
-            let delay = |delay: Option<f64>| delay.map_or_else(|| "–".to_owned(), seconds);
             text += &format!(
                 "  of {} events {} caught, {} by alerts; {} false anomalies, {} false alerts; median delay {}, {} to the \
                  alert\n",
-                found.events,
-                found.anomalies.events,
-                found.alerts.events,
-                found.anomalies.false_alarms,
+                found.opened.events,
+                found.opened.caught,
+                found.alerts.caught,
+                found.opened.false_alarms,
                 found.alerts.false_alarms,
-                delay(found.anomalies.delay_seconds),
-                delay(found.alerts.delay_seconds),
+                found.opened.delay(),
+                found.alerts.delay(),
             );
         }
         for problem in &report.problems {
@@ -163,14 +161,13 @@ pub(crate) fn side_by_side(reports: &[FileReport]) -> String {
                 format!("{:.1} µs", report.cpu_microseconds_per_sample),
             ];
             if let Some(found) = &report.labels {
-                let delay = |delay: Option<f64>| delay.map_or_else(|| "–".to_owned(), seconds);
                 row.extend([
-                    format!("{}/{}", found.anomalies.events, found.events),
-                    format!("{}/{}", found.alerts.events, found.events),
-                    found.anomalies.false_alarms.to_string(),
+                    format!("{}/{}", found.opened.caught, found.opened.events),
+                    format!("{}/{}", found.alerts.caught, found.alerts.events),
+                    found.opened.false_alarms.to_string(),
                     found.alerts.false_alarms.to_string(),
-                    delay(found.anomalies.delay_seconds),
-                    delay(found.alerts.delay_seconds),
+                    found.opened.delay(),
+                    found.alerts.delay(),
                 ]);
             }
             row
@@ -188,15 +185,6 @@ pub(crate) fn side_by_side(reports: &[FileReport]) -> String {
     text
 }
 
-/// A time as short as it can be said.
-fn seconds(seconds: f64) -> String {
-    match seconds {
-        _ if seconds < 120.0 => format!("{seconds:.0} s"),
-        _ if seconds < 7_200.0 => format!("{:.0} min", seconds / 60.0),
-        _ => format!("{:.1} h", seconds / 3_600.0),
-    }
-}
-
 fn row(anomaly: &Anomaly) -> Vec<String> {
     let top: Vec<String> =
         anomaly.metrics.iter().take(4).map(|c| format!("{}:{:+.1}", c.metric, c.deviation)).collect();
@@ -211,28 +199,27 @@ fn row(anomaly: &Anomaly) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::labels::Caught;
+    use larnax_evaluate::Deployed;
+
     use super::*;
 
     #[test]
     fn several_detectors_stand_side_by_side_and_a_problem_of_the_file_is_said_once() {
-        let caught = |events| Caught {
-            events,
-            false_alarms: 3,
-            false_alarms_per_day: None,
-            delay_seconds: (events > 0).then_some(150.0),
+        let caught = |caught: usize| {
+            let delays = vec![150.0; caught];
+            Caught::from(&Deployed { events: 2, caught, false_alarms: 3, delays, ..Deployed::default() })
         };
         let report = |detector: &str| {
             let mut report = FileReport::new(Path::new("a.csv"), detector, 3);
             report.row(None, Some((7, "a bad time")));
-            report.finish(0.5, Some(Findings { events: 2, anomalies: caught(1), alerts: caught(0) }))
+            report.finish(0.5, 0, Some(Findings { opened: caught(1), alerts: caught(0) }))
         };
         let text = side_by_side(&[report("birch"), report("other")]);
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(lines.len(), 4, "{text}");
         assert_eq!(lines[1][..3], ["a.csv", "birch", "1"]);
         assert_eq!(lines[2][1], "other");
-        assert_eq!(lines[2][lines[2].len() - 7..], ["1/2", "0/2", "3", "3", "2", "min", "–"], "{text}");
+        assert_eq!(lines[2][lines[2].len() - 7..], ["1/2", "0/2", "3", "3", "2.5", "min", "–"], "{text}");
         assert_eq!(lines[3].join(" "), "line 7: a bad time");
     }
 }

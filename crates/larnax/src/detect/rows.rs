@@ -6,6 +6,8 @@ use std::sync::Arc;
 use larnax_collect::files::{FileError, FileSource};
 use larnax_core::{Schema, Timestamp};
 
+use crate::labels::is_anomalous;
+
 /// Rows and values that are held at once: enough that the clock is seldom asked, little enough for a cache.
 const ROWS: usize = 1024;
 const VALUES: usize = 64 << 10;
@@ -15,13 +17,20 @@ const VALUES: usize = 64 << 10;
 pub(crate) struct Line {
     /// Its line in the file, from 1.
     pub(crate) number: u64,
-    /// When it was taken; none if it can't be used.
+    /// When it was taken; none if that can't be read.
     pub(crate) time: Option<Timestamp>,
     /// Whether its label says that it is anomalous.
     pub(crate) labelled: bool,
     /// Why it can't be used.
     pub(crate) problem: Option<String>,
     time_text: Range<usize>,
+}
+
+impl Line {
+    /// When it was taken, if it can be used.
+    pub(crate) fn usable(&self) -> Option<Timestamp> {
+        self.time.filter(|_| self.problem.is_none())
+    }
 }
 
 /// Some rows of one file, reused.
@@ -70,8 +79,8 @@ impl Rows {
             self.times.push_str(record.time_text);
             self.lines.push(Line {
                 number: record.line,
-                time: record.time.filter(|_| record.problem.is_none()),
-                labelled: record.label.is_some_and(is_set),
+                time: record.time,
+                labelled: record.label.is_some_and(is_anomalous),
                 problem: record.problem.map(|problem| problem.to_string()),
                 time_text: begin..self.times.len(),
             });
@@ -86,15 +95,4 @@ impl Rows {
         let texts = self.lines.iter().map(|line| self.times.get(line.time_text.clone()).unwrap_or_default());
         self.lines.iter().zip(self.values.chunks_exact(width)).zip(texts).map(|((l, v), t)| (l, v, t))
     }
-
-    /// The first time there is.
-    pub(crate) fn first_time(&self) -> Option<Timestamp> {
-        self.lines.iter().find_map(|line| line.time)
-    }
-}
-
-/// Whether a label says anomalous: a number that is not 0, or `true`.
-pub(crate) fn is_set(label: &str) -> bool {
-    let label = label.trim();
-    label.eq_ignore_ascii_case("true") || label.parse().is_ok_and(|number: f64| number != 0.0)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use larnax_detect::DetectorKind;
+use larnax_detect::{DetectorKind, Settings};
 use serde::Serialize;
 
 use crate::cli::Output;
@@ -17,7 +17,9 @@ looking ahead. Printed:
   EV1             share of events caught at the best threshold, chosen afterwards, that costs at
                   most one false alarm a day; DELAY is the median until then, in rows
   state           as shipped: events with a score above 1, alarms that touch none, delay
-  opened, alerts  as shipped: anomalies; and those that the alert budget (1/week) let through
+  opened, alerts  as shipped: anomalies; and those that the alert budget (1/week) let through. One
+                  catches every event between its onset and the row at which it was told; without
+                  any it is false. An event that goes by while an older one is open is missed
   NAB             the benchmark's score of anomalies, alerts and state, as shipped and at the best
                   threshold
   HIT@100, TOP-1  whether the metrics that deviate most in an event are those that people named
@@ -38,7 +40,8 @@ Examples:
   larnax evaluate NAB --format nab
   larnax evaluate ServerMachineDataset --format smd -o json
   larnax evaluate ASD --format smd --step 5m --train no
-  larnax evaluate recordings --format csv --scores out";
+  larnax evaluate recordings --format csv --scores out
+  larnax evaluate recordings --format csv --detector auto --budget 5us";
 
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
@@ -52,6 +55,9 @@ pub(crate) struct EvaluateArgs {
     /// Which detector judges
     #[arg(long, default_value = DetectorKind::default().as_str(), value_name = "NAME")]
     pub(crate) detector: DetectorKind,
+    /// CPU that `auto` may take for a row, on average, such as `50us` [default: what it needs]
+    #[arg(long, value_name = "DURATION", value_parser = larnax_edge::duration)]
+    pub(crate) budget: Option<Duration>,
     /// Time between rows of files that have no time [default: 1m for smd, 1s otherwise]
     #[arg(long, visible_alias = "interval", value_name = "DURATION", value_parser = larnax_edge::duration)]
     pub(crate) step: Option<Duration>,
@@ -92,6 +98,11 @@ pub(crate) enum Train {
 }
 
 impl EvaluateArgs {
+    /// How streams are judged: as shipped.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings { detector: self.detector, cpu_budget: self.budget, ..Settings::default() }
+    }
+
     /// Time between rows of files that have none.
     pub(crate) fn step(&self) -> Duration {
         let usual = match self.format {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use larnax_collect::files::{FileOptions, FileSource};
 
-use super::labels;
-use super::sets::{Stream, Truth, entries, listing, named, stem};
+use super::sets::{Stream, entries, listing, named, stem};
+use crate::labels::Truth;
 
 /// What follows the name of a file of rows in that of its labels: one for each row, or start and end of each event.
 const LABEL: &str = "_label";
@@ -29,9 +29,9 @@ pub(super) fn find(folder: &Path) -> anyhow::Result<Vec<Stream>> {
         };
         let beside = |ending: &str| named(file.parent()?, &format!("{name}{ending}"));
         let truth = if let Some(labels) = beside(LABEL) {
-            Truth::Rows(labels::rows(&labels)?)
+            Truth::rows(&labels)?
         } else if let Some(windows) = beside(WINDOWS) {
-            Truth::Windows(labels::windows(&windows)?)
+            Truth::windows(&windows)?
         } else if has_label(&file) {
             Truth::Column
         } else {

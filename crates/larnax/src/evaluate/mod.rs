@@ -1,18 +1,17 @@
 //! `larnax evaluate DIR`: how well labelled data is judged by what is shipped.
 //!
-//! - `args` the command line, `sets` what a folder holds by format (`nab`, `smd`, `csv`), `labels` how labels are read.
-//! - `walk` leads a stream through pipeline and watch, exactly as `larnax detect` does, and notes what was said.
+//! - `args` the command line, `sets` what a folder holds by format (`nab`, `smd`, `csv`).
+//! - `notes` leads a stream through pipeline and watch, as `larnax detect` does, and notes what was said.
 //! - `figures` turns that into numbers, `report` prints them, `write` keeps the scores for other scorers.
 
 mod args;
 mod csv;
 mod figures;
-mod labels;
 mod nab;
+mod notes;
 mod report;
 mod sets;
 mod smd;
-mod walk;
 mod write;
 
 use std::process::ExitCode;
@@ -23,12 +22,14 @@ use std::thread;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::cli::check_budget;
 use crate::output::print;
 pub(crate) use args::EvaluateArgs;
 use figures::Outcome;
 use sets::Stream;
 
 pub(crate) fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
+    check_budget(args.budget)?;
     if let Some(out) = &args.scores {
         write::check(out, &args.folder)?;
     }

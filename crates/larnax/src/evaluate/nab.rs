@@ -5,8 +5,8 @@ use std::path::{Component, Path};
 
 use anyhow::{Context, bail};
 
-use super::labels;
-use super::sets::{Stream, Truth, listing};
+use super::sets::{Stream, listing};
+use crate::labels::{self, Truth};
 
 /// The streams that the labels name.
 pub(super) fn find(folder: &Path) -> anyhow::Result<Vec<Stream>> {

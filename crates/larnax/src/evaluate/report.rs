@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::args::{EvaluateArgs, Format, Train};
 use super::figures::{Outcome, Ranking};
 use super::write::{emissions, unit};
+use crate::labels::Caught;
 use crate::output::columns;
 
 /// All figures of a data set.
@@ -54,6 +55,9 @@ struct StreamReport {
     #[serde(flatten)]
     shipped: Shipped,
     attribution: Option<AttributionReport>,
+    /// How the detector kept to a budget of CPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_plan: Option<String>,
     cpu_microseconds_per_row: f64,
     state_bytes: usize,
 }
@@ -70,23 +74,11 @@ struct RankingReport {
 #[derive(Debug, Serialize)]
 struct Shipped {
     /// Rows with a score above 1.
-    state: DeployedReport,
+    state: Caught,
     /// Anomalies, before the alert budget.
-    opened: DeployedReport,
+    opened: Caught,
     /// Those that the alert budget let through.
-    alerts: DeployedReport,
-}
-
-#[derive(Debug, Serialize)]
-struct DeployedReport {
-    events: usize,
-    caught: usize,
-    caught_share: Option<f64>,
-    alarms: usize,
-    false_alarms: usize,
-    false_alarms_per_day: Option<f64>,
-    median_delay_seconds: Option<f64>,
-    days: f64,
+    alerts: Caught,
 }
 
 #[derive(Debug, Serialize)]
@@ -134,7 +126,7 @@ impl All {
         let sum = |of: fn(&Outcome) -> &Deployed| {
             let mut sum = Deployed::default();
             outcomes.iter().for_each(|outcome| sum.add(of(outcome)));
-            DeployedReport::new(&sum)
+            Caught::from(&sum)
         };
         let hits: Vec<Hits> = outcomes.iter().flat_map(|outcome| outcome.hits.iter().copied()).collect();
         let rows = outcomes.iter().map(|outcome| outcome.notes.scores.len()).sum();
@@ -173,7 +165,7 @@ impl StreamReport {
             train_rows: notes.train_rows,
             rows_unused: notes.unused,
             metrics: notes.metrics,
-            events: outcome.events.len(),
+            events: outcome.known.events.len(),
             window_rows: ranking.map(|ranking| ranking.window),
             ranking: RankingReport {
                 vus_pr: ranking.map(|ranking| ranking.vus_pr),
@@ -182,28 +174,14 @@ impl StreamReport {
                 ev1_delay_rows: ranking.and_then(|ranking| ranking.ev1.delay_rows),
             },
             shipped: Shipped {
-                state: DeployedReport::new(&outcome.state),
-                opened: DeployedReport::new(&outcome.opened),
-                alerts: DeployedReport::new(&outcome.alerts),
+                state: Caught::from(&outcome.state),
+                opened: Caught::from(&outcome.opened),
+                alerts: Caught::from(&outcome.alerts),
             },
             attribution: AttributionReport::new(&outcome.hits),
+            cost_plan: notes.cost_plan.clone(),
             cpu_microseconds_per_row: outcome.cpu_microseconds(),
             state_bytes: notes.state_bytes,
-        }
-    }
-}
-
-impl DeployedReport {
-    fn new(found: &Deployed) -> Self {
-        Self {
-            events: found.events,
-            caught: found.caught,
-            caught_share: found.caught_share(),
-            alarms: found.alarms,
-            false_alarms: found.false_alarms,
-            false_alarms_per_day: found.false_alarms_a_day(),
-            median_delay_seconds: found.median_delay(),
-            days: found.days,
         }
     }
 }
@@ -220,10 +198,10 @@ impl NabReport {
         let (mut opened, mut alerts, mut state) = <(nab::Corpus, nab::Corpus, nab::Corpus)>::default();
         for outcome in outcomes {
             let rows = outcome.notes.scores.len();
-            opened.add(&emissions(&outcome.notes.opened, rows), &outcome.windows)?;
-            alerts.add(&emissions(&outcome.notes.alerts, rows), &outcome.windows)?;
+            opened.add(&emissions(&outcome.notes.opened, rows), &outcome.known.windows)?;
+            alerts.add(&emissions(&outcome.notes.alerts, rows), &outcome.known.windows)?;
             let dense: Vec<f64> = outcome.notes.scores.iter().map(|&score| unit(score)).collect();
-            state.add(&dense, &outcome.windows)?;
+            state.add(&dense, &outcome.known.windows)?;
         }
         // A score of exactly 1 is still normal.
         let above_normal = unit(1.0).next_up();
@@ -333,7 +311,7 @@ pub(super) fn table(report: &Report) -> String {
     text
 }
 
-fn deployed(name: &str, found: &DeployedReport) -> Vec<String> {
+fn deployed(name: &str, found: &Caught) -> Vec<String> {
     vec![
         name.to_owned(),
         found.events.to_string(),
@@ -342,19 +320,10 @@ fn deployed(name: &str, found: &DeployedReport) -> Vec<String> {
         found.alarms.to_string(),
         found.false_alarms.to_string(),
         number(found.false_alarms_per_day, 2),
-        found.median_delay_seconds.map_or_else(|| "–".to_owned(), time),
+        found.delay(),
     ]
 }
 
 fn number(figure: Option<f64>, digits: usize) -> String {
     figure.map_or_else(|| "–".to_owned(), |figure| format!("{figure:.digits$}"))
-}
-
-/// A time as a person would say it.
-fn time(seconds: f64) -> String {
-    match seconds {
-        s if s >= 7_200.0 => format!("{:.1} h", s / 3_600.0),
-        s if s >= 120.0 => format!("{:.1} min", s / 60.0),
-        s => format!("{s:.0} s"),
-    }
 }

@@ -4,11 +4,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use larnax_core::Timestamp;
-use larnax_evaluate::Events;
 
 use super::args::{EvaluateArgs, Format, Train};
 use super::{csv, nab, smd};
+use crate::labels::Truth;
 
 /// Endings of files of rows or labels, and of compressed ones.
 pub(super) const ENDINGS: [&str; 3] = [".csv", ".txt", ".tsv"];
@@ -28,17 +27,6 @@ pub(super) struct Stream {
     pub(super) truth: Truth,
     /// Which metrics people named in which rows.
     pub(super) named: Vec<Named>,
-}
-
-/// What people say is anomalous.
-#[derive(Clone, Debug)]
-pub(super) enum Truth {
-    /// The rows are known.
-    Rows(Events),
-    /// First and last instant of each event.
-    Windows(Vec<(Timestamp, Timestamp)>),
-    /// The file has a column that says so.
-    Column,
 }
 
 /// The metrics that people named for an event.

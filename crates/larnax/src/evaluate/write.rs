@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 
 use super::args::Format;
 use super::figures::Outcome;
-use super::walk::Told;
+use crate::walk::Told;
 
 /// Refuses a folder in which scores would be mixed up with what is judged.
 pub(super) fn check(out: &Path, folder: &Path) -> anyhow::Result<()> {
@@ -58,7 +58,7 @@ fn write(path: &PathBuf, format: Format, outcome: &Outcome) -> std::io::Result<(
 pub(super) fn emissions(told: &[Told], rows: usize) -> Vec<f64> {
     let mut scores = vec![0.0f64; rows];
     for told in told {
-        if let Some(score) = scores.get_mut(told.alert.told) {
+        if let Some(score) = scores.get_mut(told.row) {
             *score = score.max(unit(told.peak));
         }
     }

@@ -7,28 +7,30 @@ use std::time::Duration;
 
 use super::{ValueError, written_as_text};
 
-/// A duration as Prometheus writes it: `100ms`, `5s`, `1h30m`, `2d`; units `y w d h m s ms`, largest first, whole numbers.
+/// A duration as Prometheus writes it: `100ms`, `5s`, `1h30m`, `2d`; units `y w d h m s ms us`, largest first, whole numbers.
+/// Only `us`, microseconds, is not Prometheus' own.
 ///
 /// A year has 365 days. Dereferences to [`Duration`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Period(pub Duration);
 
-/// Largest first, in milliseconds.
-const UNITS: [(&str, u64); 7] = [
-    ("y", 365 * 86_400_000),
-    ("w", 7 * 86_400_000),
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1_000),
-    ("ms", 1),
+/// Largest first, in microseconds.
+const UNITS: [(&str, u64); 8] = [
+    ("y", 365 * 86_400_000_000),
+    ("w", 7 * 86_400_000_000),
+    ("d", 86_400_000_000),
+    ("h", 3_600_000_000),
+    ("m", 60_000_000),
+    ("s", 1_000_000),
+    ("ms", 1_000),
+    ("us", 1),
 ];
 
 const EXPECTED: &str =
-    "a duration such as `5s`, `100ms` or `1h30m` (whole numbers; units y, w, d, h, m, s, ms)";
+    "a duration such as `5s`, `100ms` or `1h30m` (whole numbers; units y, w, d, h, m, s, ms, us)";
 
 /// A century; nothing that waits longer is meant.
-const MAX_MILLIS: u64 = 100 * 365 * 86_400_000;
+const MAX_MICROS: u64 = 100 * 365 * 86_400_000_000;
 
 impl Period {
     /// Whole seconds.
@@ -70,7 +72,7 @@ impl FromStr for Period {
         if text == "0" {
             return Ok(Self::default());
         }
-        let (mut rest, mut millis, mut next_unit) = (text, 0u64, 0);
+        let (mut rest, mut micros, mut next_unit) = (text, 0u64, 0);
         while !rest.is_empty() {
             let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
             let (number, tail) = rest.split_at(digits);
@@ -82,36 +84,36 @@ impl FromStr for Period {
             }
             let number: u64 = number.parse().map_err(|_| error())?;
             let (_, size) = UNITS[index];
-            millis = number.checked_mul(size).and_then(|part| millis.checked_add(part)).ok_or_else(error)?;
+            micros = number.checked_mul(size).and_then(|part| micros.checked_add(part)).ok_or_else(error)?;
             next_unit = index + 1;
             rest = tail;
         }
-        if text.is_empty() || millis > MAX_MILLIS {
+        if text.is_empty() || micros > MAX_MICROS {
             return Err(error());
         }
-        Ok(Self::millis(millis))
+        Ok(Self(Duration::from_micros(micros)))
     }
 }
 
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut millis = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
-        if millis == 0 {
+        let mut micros = u64::try_from(self.0.as_micros()).unwrap_or(u64::MAX);
+        if micros == 0 {
             return f.write_str("0s");
         }
         for (unit, size) in UNITS {
             // As Prometheus prints it: years and weeks only where they come out even, so that `90d` stays `90d`.
-            let whole = if matches!(unit, "y" | "w") && millis % size != 0 { 0 } else { millis / size };
+            let whole = if matches!(unit, "y" | "w") && micros % size != 0 { 0 } else { micros / size };
             if whole > 0 {
                 write!(f, "{whole}{unit}")?;
-                millis -= whole * size;
+                micros -= whole * size;
             }
         }
         Ok(())
     }
 }
 
-written_as_text!(Period, "duration", "string", Some("^(0|([0-9]+(y|w|d|h|m|s|ms))+)$"), "5s");
+written_as_text!(Period, "duration", "string", Some("^(0|([0-9]+(y|w|d|h|m|s|ms|us))+)$"), "5s");
 
 #[cfg(test)]
 mod tests {
@@ -139,7 +141,7 @@ mod tests {
 
     #[test]
     fn what_is_printed_is_read_back() {
-        for text in ["5s", "100ms", "1h30m", "2w", "90d", "1y", "1d1ms", "0s"] {
+        for text in ["5s", "100ms", "1h30m", "2w", "90d", "1y", "1d1ms", "50us", "1ms500us", "0s"] {
             assert_eq!(text.parse::<Period>().unwrap().to_string(), text);
         }
     }
