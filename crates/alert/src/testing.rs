@@ -52,7 +52,7 @@ pub(crate) fn event(name: &str, onset: f64, transition: Transition, sequence: u3
         score: Score::new(1.5),
         peak: Score::new(7.25),
         alerted: true,
-        metrics: vec![Contribution { metric, deviation: 7.6 }],
+        metrics: vec![Contribution { metric, deviation: 7.6, since: None }],
     };
     let labels = BTreeMap::from([("instance", "10.0.0.7:9100"), ("job", "shop"), ("group", "theirs")]);
     let labels = labels.into_iter().map(|(label, value)| (label.to_owned(), value.to_owned())).collect();

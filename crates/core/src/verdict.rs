@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{MetricName, Schema};
+use crate::{MetricName, Schema, Timestamp};
 
 /// How far from normal: at most 1 is normal, above 1 is anomalous, everywhere outside a detector. Never negative,
 /// always finite.
@@ -88,6 +88,10 @@ pub struct Contribution {
     pub metric: MetricName,
     /// Signed, in half-widths of its band: +3 is three half-widths above the expected value.
     pub deviation: f64,
+    /// Since when it has been outside its band; none where it is inside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = "date-time"))]
+    pub since: Option<Timestamp>,
 }
 
 impl Verdict {
@@ -115,7 +119,7 @@ impl Verdict {
         self.top(n)
             .into_iter()
             .filter(|(i, _)| *i < schema.len())
-            .map(|(i, deviation)| Contribution { metric: schema.name(i).clone(), deviation })
+            .map(|(i, deviation)| Contribution { metric: schema.name(i).clone(), deviation, since: None })
             .collect()
     }
 }

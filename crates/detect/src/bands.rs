@@ -367,6 +367,11 @@ impl Band {
         self.seen = self.seen.min(MIN_READY);
     }
 
+    /// There are no samples for a while: what was measured over seconds and minutes is over.
+    pub fn gap(&mut self) {
+        (self.shift, self.lasting) = (0.0, 0.0);
+    }
+
     /// Learns its level afresh; what it was seen to do stays known.
     pub fn adopt(&mut self) {
         *self = Self {

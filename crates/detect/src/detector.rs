@@ -143,9 +143,9 @@ pub struct Basis {
 #[serde(rename_all = "snake_case")]
 pub enum DetectorKind {
     /// Clusters over all metrics, and bands per metric.
-    #[default]
     Birch,
     /// What all metrics do together, and bands per metric.
+    #[default]
     Auto,
     /// Forecasts by autoregression, each metric with coefficients of its own.
     Arima,

@@ -17,6 +17,7 @@
 //! | [`normalise`] | moving mean and variance; records that fade; the normal quantile |
 //! | [`threshold`] | how large an error has to be: moving, window, spot or conformal |
 //! | [`tracker`] | from flagged samples to anomalies: onset, end, learning weight |
+//! | `attribution` | which metrics an anomaly is about, how much, since when |
 //! | [`presence`] | silent components and vanished metrics |
 //! | [`budget`] | the one knob: how many alerts in a week |
 //! | [`watch`] | all of it for one component |
@@ -24,6 +25,7 @@
 //! | [`state`] | how a watch is saved and restored |
 
 pub mod arima;
+mod attribution;
 pub mod auto;
 pub mod bands;
 pub mod birch;

@@ -163,7 +163,7 @@ impl Presence {
             .chain(lost.map(|lost| &lost.name))
             .filter(|name| !self.churning.iter().any(|family| family == name.family()))
             .take(n)
-            .map(|name| Contribution { metric: name.clone(), deviation: -1.0 })
+            .map(|name| Contribution { metric: name.clone(), deviation: -1.0, since: None })
             .collect()
     }
 

@@ -9,6 +9,7 @@ use larnax_core::schema::SchemaError;
 use larnax_core::{Anomaly, AnomalyKind, Metric, MetricKind, MetricName, Schema, Timestamp};
 use prost::Message as _;
 
+use crate::attribution::{Attribution, Recent};
 use crate::detector::{DetectError, DetectorKind, open};
 use crate::tracker::Tracker;
 use crate::watch::Watch;
@@ -39,6 +40,11 @@ struct Saved {
     presence_age: f64,
     #[prost(string, repeated, tag = "9")]
     churning: Vec<String>,
+    #[prost(message, repeated, tag = "10")]
+    recent: Vec<Recent>,
+    /// The metrics of `recent`.
+    #[prost(string, repeated, tag = "11")]
+    metrics: Vec<String>,
 }
 
 /// The names of metrics, and which of them are counters, as detectors save them.
@@ -87,6 +93,8 @@ impl Watch {
             presence_rows,
             presence_age,
             churning: churning.to_vec(),
+            recent: self.attribution.saved(),
+            metrics: names_of(self.schema()).0,
         };
         Envelope { kind: KIND, version: VERSION, payload: &saved.encode_to_vec() }.encode()
     }
@@ -112,8 +120,18 @@ impl Watch {
                 format!("a sampling period of {} s and {} s of presence", saved.period, saved.presence_age);
             return Err(DetectError::inconsistent(KIND, reason));
         }
+        let whole = saved.recent.len() == saved.metrics.len();
+        let Some(mut attribution) = Attribution::of(saved.recent).filter(|_| whole) else {
+            let reason =
+                "what it knows of the last hour is not about its metrics, or holds a number that can't be";
+            return Err(DetectError::inconsistent(KIND, reason));
+        };
         let schema = self.schema().clone();
         self.detector.restore(&saved.detector)?;
+        let position = |name: &str| saved.metrics.iter().position(|saved| saved == name);
+        let from: Vec<_> = schema.metrics().iter().map(|metric| position(metric.name.as_str())).collect();
+        attribution.rearrange(&from);
+        self.attribution = attribution;
         let of_kind = |kind| opened.iter().find(|a: &&Anomaly| a.kind == kind).cloned();
         self.deviation = of_kind(AnomalyKind::Deviation);
         self.vanished = of_kind(AnomalyKind::MetricAbsent);

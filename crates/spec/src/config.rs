@@ -184,14 +184,14 @@ pub struct Detect {
 impl Default for Detect {
     fn default() -> Self {
         Self {
-            detector: Detector::Birch,
+            detector: Detector::Auto,
             threshold: Threshold::Moving,
             alert_budget: AlertBudget::default(),
             // 300 samples at the 2 Hz of ZerOps4E's experiments.
             warm_up: Period::seconds(150),
             open_after: Period::seconds(5),
             close_after: Period::seconds(15),
-            adopt_after: Period::seconds(4 * 3600),
+            adopt_after: Period::seconds(12 * 3600),
             cpu_budget: None,
         }
     }
@@ -203,9 +203,9 @@ impl Default for Detect {
 #[serde(rename_all = "snake_case")]
 pub enum Detector {
     /// Clusters of a growing and ageing tree, with robust bands for each metric.
-    #[default]
     Birch,
-    /// What all metrics do together, with robust bands for each metric.
+    /// What all metrics do together, with robust bands for each metric. Needs no choice.
+    #[default]
     Auto,
     /// Forecasts of each metric from its own past, learnt by recursive least squares.
     Arima,

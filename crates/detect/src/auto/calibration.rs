@@ -5,7 +5,8 @@
 //! number of rows, so that the tail of rows is so many times the tail of alerts. While fewer rows have been seen than the
 //! quantile needs, the limit is also a multiple of the largest error so far: among n exchangeable values the next one
 //! exceeds a times the record with a probability of about a⁻³/n where tails fall with the third power. A prior limit gives
-//! way to that in the first rows, so that the limit neither jumps nor starts at nothing.
+//! way to that in the first rows, so that the limit neither jumps nor starts at nothing; it guards against tails, and errors that
+//! have none need no guard.
 
 use crate::normalise::Record;
 
@@ -16,6 +17,9 @@ const LOWEST: f64 = -6.0;
 /// What is remembered is halved at so many errors, and not before two weeks.
 const MAX_ERRORS: f64 = 40_000.0;
 const MAX_SECONDS: f64 = 14.0 * 86_400.0;
+
+/// Errors before it is known what one in a hundred reaches.
+const USUAL_SEEN: f64 = 300.0;
 
 /// The prior limit belongs to this tail, one alert a week at a sample a minute; the rarer an error, the larger, with a tail
 /// that falls with the twelfth power (errors are bounded: no metric alone counts more than some).
@@ -33,6 +37,8 @@ pub(super) struct Form {
     pub least: f64,
     /// The limit that is taken before anything is known, and the rows in which it gives way.
     pub prior: (f64, f64),
+    /// What is so many times what one error in a hundred reaches is beyond the limit in any case.
+    pub over_usual: f64,
 }
 
 /// Past errors; also the form in which they are saved.
@@ -66,10 +72,17 @@ impl Calibration {
         let wanted = tail * form.event_rows * self.seen;
         let margin = wanted.max(1e-9).powf(-1.0 / 3.0).clamp(form.margins.0, form.margins.1);
         let beyond = if wanted < 1.0 { margin * self.record } else { 0.0 };
-        let own = self.exceeded_by(wanted).max(beyond);
+        // Of less than one error there is no quantile: the record speaks for them.
+        let own = self.exceeded_by(wanted.max(1.0)).max(beyond);
         let known = (self.seen / form.prior.1).min(1.0);
         let prior = form.prior.0 * (PRIOR_TAIL / tail).powf(1.0 / PRIOR_POWER);
-        (prior + known * (own - prior)).max(form.least)
+        let limit = prior + known * (own - prior);
+        let enough = if self.seen >= USUAL_SEEN {
+            form.over_usual * self.exceeded_by(0.01 * self.seen)
+        } else {
+            f64::MAX
+        };
+        limit.min(enough).max(form.least)
     }
 
     /// The error that `wanted` of the errors exceed.
@@ -88,10 +101,7 @@ impl Calibration {
 
     /// Takes in the error of a normal row, `dt` seconds after the one before.
     pub(super) fn learn(&mut self, error: f64, weight: f64, dt: f64, fade: f64) {
-        if let Some(count) = self.counts.get_mut(bin(error)) {
-            *count += weight as f32;
-        }
-        self.seen += weight;
+        self.count(error, weight);
         self.age += dt;
         if self.seen > MAX_ERRORS && self.age > MAX_SECONDS {
             self.counts.iter_mut().for_each(|count| *count *= 0.5);
@@ -100,6 +110,14 @@ impl Calibration {
         let mut record = Record { value: self.record, pending: self.pending };
         record.learn(error, fade, weight);
         (self.record, self.pending) = (record.value, record.pending);
+    }
+
+    /// Counts the error of a flagged row as part of an event.
+    pub(super) fn count(&mut self, error: f64, part: f64) {
+        if let Some(count) = self.counts.get_mut(bin(error)) {
+            *count += part as f32;
+        }
+        self.seen += part;
     }
 
     /// Notes the error of a flagged row.
@@ -111,11 +129,7 @@ impl Calibration {
     /// pull the limit down each time, and counting its full size would make the next one of its kind normal.
     pub(super) fn settle(&mut self, was_anomaly: bool, tail: f64, form: &Form) {
         if was_anomaly && self.pending > 0.0 {
-            let at = bin(self.limit(tail, form));
-            if let Some(count) = self.counts.get_mut(at) {
-                *count += form.event_rows as f32;
-                self.seen += form.event_rows;
-            }
+            self.count(self.limit(tail, form), form.event_rows);
         } else if self.pending > 0.0 {
             self.learn(self.pending, 1.0, 0.0, 1.0);
         }
@@ -157,7 +171,13 @@ fn bin(error: f64) -> usize {
 mod tests {
     use super::*;
 
-    const FORM: Form = Form { event_rows: 3.0, margins: (1.1, 1.5), least: 0.1, prior: (0.0, 1.0) };
+    const FORM: Form = Form {
+        event_rows: 3.0,
+        margins: (1.1, 1.5),
+        least: 0.1,
+        prior: (0.0, 1.0),
+        over_usual: f64::INFINITY,
+    };
 
     /// Errors with a heavy tail: (1/u)^⅓ for evenly spread u, in an order that has nothing to do with size.
     fn heavy(i: usize) -> f64 {

@@ -24,8 +24,8 @@
 //! **Parameters.** None; warm-up, memory and the wanted tail come from outside. Constants were chosen where all of these
 //! gained at once: the development machines of SMD and ASD, the same with half of their metrics, with a third of their rows.
 //!
-//! **When it fails.** What one of many metrics does alone counts half until others join in. A fault that is adopted and
-//! then ends is unusual twice.
+//! **When it fails.** A fault that is adopted and then ends is unusual twice. What a single metric does alone for hours is
+//! anomalous for its first minutes and then less and less so; an anomaly that opened meanwhile stays open until it is over.
 //!
 //! **Cost.** About 80 ns a metric for its band and its edges, 20 ns for its peers; 290 bytes a metric and at most 48 KiB.
 //! [`cost`] has the model, and what is left out to keep to less.
@@ -64,10 +64,6 @@ const ONSET: f64 = 1.5;
 /// but not again within this many seconds and samples.
 const REST: (f64, f64) = (600.0, 30.0);
 
-/// From so many metrics that move on, what one of them does alone
-const MANY: f64 = 4.0;
-/// counts by this factor.
-const ALONE: f64 = 0.5;
 /// A band is as wide as so many usual edges, for metrics that stand out among all without leaving their band.
 const EDGES: f64 = 8.0;
 
@@ -120,12 +116,6 @@ impl Auto {
 
     fn status(&self) -> Status {
         status(self.warm_up_left(), self.seen)
-    }
-
-    /// How much a single metric outside its band counts: of few metrics all, of many a half as long as nothing happens to
-    /// the others. Each of many metrics does something new now and then, and a fault of a machine shows in several.
-    fn company(&self, joint: f64) -> f64 {
-        if self.together.moving < MANY { 1.0 } else { (joint * joint).clamp(ALONE, 1.0) }
     }
 
     /// How strongly a row says by itself that something begins; 0 while an earlier beginning is still fresh.
@@ -226,7 +216,7 @@ impl Detector for Auto {
         };
         if status != Status::WarmingUp {
             let joint = error / self.basis.joint_limit;
-            verdict.score = Score::new(both(joint, self.basis.single * self.company(joint)));
+            verdict.score = Score::new(both(joint, self.basis.single));
         }
         if status == Status::Ready {
             verdict.onset = Score::new(self.onset(now, row.time));

@@ -9,7 +9,11 @@ use crate::row_context::{GIVEN_UP, RowContext, RowFacts, Width, is_value};
 
 /// The largest deviation of a row. Its limit is the edge of the band, unless the bands of this component turn out to be
 /// left now and then: of many metrics one is always about to do something new.
-pub(super) const LARGEST: Form = Form { event_rows: 1.0, margins: (1.0, 1.0), least: 1.0, prior: (1.0, 1.0) };
+pub(super) const LARGEST: Form =
+    Form { event_rows: 1.0, margins: (1.0, 1.0), least: 1.0, prior: (1.0, 1.0), over_usual: f64::INFINITY };
+/// A deviation that lasts counts as one event in so many seconds. Bands learn nothing from what is outside them: without
+/// this, one metric of forty that has found a new level would be anomalous for hours, where nobody calls it a fault.
+const LASTING_EVENT: f64 = 600.0;
 
 /// What is the same for all metrics of a row.
 #[derive(Clone, Copy, Debug)]
@@ -146,7 +150,10 @@ impl Singles {
         }
         match (ready, weight > 0.0) {
             (true, true) => self.calibration.learn(self.largest, 1.0, self.row.dt, self.row.fade),
-            (true, false) => self.calibration.suspect(self.largest),
+            (true, false) => {
+                self.calibration.suspect(self.largest);
+                self.calibration.count(self.largest, (self.row.dt / LASTING_EVENT).min(1.0));
+            }
             (false, _) => {}
         }
         if weight > 0.0 {
@@ -168,7 +175,7 @@ impl Singles {
 
     /// There are no samples for a while.
     pub(super) fn gap(&mut self) {
-        self.bands.iter_mut().for_each(|band| band.shift = 0.0);
+        self.bands.iter_mut().for_each(Band::gap);
     }
 
     /// What is there now is normal.

@@ -326,9 +326,7 @@ impl Detector for Birch {
     }
 
     fn gap(&mut self, _after: Timestamp, _until: Timestamp) {
-        for band in &mut self.bands {
-            (band.shift, band.lasting) = (0.0, 0.0);
-        }
+        self.bands.iter_mut().for_each(Band::gap);
         self.scored = None;
     }
 

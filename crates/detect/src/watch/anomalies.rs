@@ -5,6 +5,7 @@ use std::time::Duration;
 use larnax_core::{Anomaly, AnomalyId, AnomalyKind, CloseReason, Contribution, Score, Timestamp, Transition};
 
 use super::{Change, Watch};
+use crate::attribution::Part;
 use crate::budget::AlertBudget;
 use crate::presence;
 
@@ -54,6 +55,7 @@ impl Watch {
         if let Some(anomaly) = self.deviation.take_if(|a| a.id == id) {
             self.detector.settle(true);
             self.detector.adopt();
+            self.attribution.adopt(&self.values);
             self.tracker.stop(now);
             changes.push(close(anomaly, now, reason));
         } else if let Some(anomaly) = self.vanished.take_if(|a| a.id == id) {
@@ -103,6 +105,16 @@ impl Watch {
         );
     }
 
+    /// The metrics that the anomaly is about, with what was just said of them.
+    fn contributions(&self) -> Vec<Contribution> {
+        let one = |part: Part| {
+            let deviation = self.verdict.metrics.get(part.metric)?.deviation;
+            let metric = self.schema.metrics().get(part.metric)?.name.clone();
+            deviation.is_finite().then_some(Contribution { metric, deviation, since: part.since })
+        };
+        self.attribution.top(NAMED).into_iter().filter_map(one).collect()
+    }
+
     pub(super) fn begin(
         &mut self,
         onset: Timestamp,
@@ -110,7 +122,7 @@ impl Watch {
         budget: &mut AlertBudget,
         changes: &mut Vec<Change>,
     ) {
-        let metrics = self.verdict.contributions(&self.schema, NAMED);
+        let metrics = self.contributions();
         let peak = self.stretch_peak;
         let mut anomaly = self.open(AnomalyKind::Deviation, onset, now, peak, metrics, budget);
         anomaly.score = self.verdict.score;
@@ -122,14 +134,16 @@ impl Watch {
 
     /// A flagged row while an anomaly is open.
     pub(super) fn follow(&mut self, now: Timestamp, budget: &mut AlertBudget, changes: &mut Vec<Change>) {
+        let score = self.verdict.score;
+        let worst = self.deviation.as_ref().is_some_and(|anomaly| score > anomaly.peak);
+        let metrics = worst.then(|| self.contributions());
+        let certain = self.is_seen_in_all();
         let Some(anomaly) = &mut self.deviation else { return };
-        (anomaly.score, anomaly.last_seen) = (self.verdict.score, now);
-        if anomaly.score > anomaly.peak {
-            anomaly.peak = anomaly.score;
-            anomaly.metrics = self.verdict.contributions(&self.schema, NAMED);
+        (anomaly.score, anomaly.last_seen) = (score, now);
+        if let Some(metrics) = metrics {
+            (anomaly.peak, anomaly.metrics) = (score, metrics);
             self.find_named();
         }
-        let certain = self.is_seen_in_all();
         let Some(anomaly) = &mut self.deviation else { return };
         let rises = !anomaly.alerted && budget.spend(now, anomaly.peak, now.since(anomaly.onset), certain);
         anomaly.alerted |= rises;

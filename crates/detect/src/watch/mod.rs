@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use self::anomalies::{NAMED, close};
 pub use self::settings::Settings;
+use crate::attribution::Attribution;
 use crate::auto::cost::CostPlan;
 use crate::budget::AlertBudget;
 use crate::detector::{Detector, Tuning};
@@ -65,6 +66,7 @@ pub struct Watch {
     pub(crate) presence: Presence,
     schema: Arc<Schema>,
     verdict: Verdict,
+    pub(crate) attribution: Attribution,
     /// The values of the row judged last, for explanations.
     values: Vec<f64>,
     /// The open anomaly of each kind.
@@ -111,6 +113,7 @@ impl Watch {
             presence: Presence::default(),
             schema: Arc::default(),
             verdict: Verdict::default(),
+            attribution: Attribution::default(),
             values: Vec::new(),
             deviation: None,
             vanished: None,
@@ -137,7 +140,9 @@ impl Watch {
         if Arc::ptr_eq(&self.schema, schema) {
             return;
         }
-        self.schema = Arc::clone(schema);
+        let old = std::mem::replace(&mut self.schema, Arc::clone(schema));
+        let from: Vec<_> = schema.metrics().iter().map(|metric| old.position(metric.name.as_str())).collect();
+        self.attribution.rearrange(&from);
         self.detector.resize(schema);
         self.every = self.cost_plan().map_or(1, |plan| plan.every);
         self.passed = self.every - 1;
@@ -189,6 +194,7 @@ impl Watch {
             Status::Unknown => {}
             Status::Ready => self.track(row, budget, changes),
             Status::WarmingUp | Status::Provisional => {
+                self.attribution.observe(row, period, false, &self.verdict);
                 if row.learnable {
                     self.detector.learn(row, 1.0);
                 }
@@ -252,6 +258,7 @@ impl Watch {
     /// Bytes of memory that the model holds.
     pub fn state_bytes(&self) -> usize {
         self.detector.state_bytes()
+            + self.attribution.bytes()
             + self.verdict.metrics.capacity() * size_of::<larnax_core::MetricVerdict>()
     }
 
@@ -269,6 +276,12 @@ impl Watch {
         } else {
             WatchState::Normal
         }
+    }
+
+    /// How far each metric was from its last hour in the row that was judged last, signed and in deviations of that hour: what the
+    /// metrics of an anomaly are ranked by.
+    pub fn shifts(&self) -> &[f64] {
+        self.attribution.shifts()
     }
 
     /// Anomalies that have not ended.
@@ -331,6 +344,8 @@ impl Watch {
         } else if !self.tracker.is_undecided() {
             self.stretch_peak = Score::default();
         }
+        let stretch = self.tracker.is_undecided();
+        self.attribution.observe(row, self.judged_period(), stretch, &self.verdict);
         match step {
             Step::Same => {
                 if flagged && self.deviation.is_some() {
@@ -354,6 +369,7 @@ impl Watch {
             Step::Adopt => {
                 self.finish(row.time, CloseReason::Adopted, budget, changes);
                 self.detector.adopt();
+                self.attribution.adopt(row.values);
             }
         }
         if row.learnable {

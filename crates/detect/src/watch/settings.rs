@@ -20,7 +20,7 @@ pub struct Settings {
     pub close_after: Duration,
     /// What is anomalous again within this time of its end is the same anomaly.
     pub rejoin: Duration,
-    /// A change that lasts so long is taken as the new normal.
+    /// A change that lasts so long is taken as the new normal: what begins in the evening is still told in the morning.
     pub adopt_after: Duration,
     /// How far back levels are remembered.
     pub memory: Duration,
@@ -39,7 +39,7 @@ impl Default for Settings {
             open_after: Duration::from_secs(5),
             close_after: Duration::from_secs(15),
             rejoin: Duration::from_secs(120),
-            adopt_after: Duration::from_secs(4 * 3_600),
+            adopt_after: Duration::from_secs(12 * 3_600),
             memory: Duration::from_secs(6 * 3_600),
             interval: None,
             cpu_budget: None,

@@ -78,12 +78,12 @@ fn ranking(series: &Series<'_>, first_metric: &[f64], rows_a_day: f64) -> Option
 
 /// Metrics ranked by how far each deviated at most while people saw the event, against those that people named.
 fn attribution(stream: &Stream, notes: &Notes) -> Vec<Hits> {
-    let events = stream.named.iter().zip(&notes.deviations);
+    let events = stream.named.iter().zip(&notes.shifts);
     events
-        .filter_map(|(named, deviations)| {
+        .filter_map(|(named, shifts)| {
             let there: Vec<usize> =
                 named.metrics.iter().copied().filter(|&metric| metric < notes.metrics).collect();
-            hits(&rank(deviations), &there)
+            hits(&rank(shifts), &there)
         })
         .collect()
 }

@@ -29,8 +29,8 @@ pub(super) struct Notes {
     pub(super) first_metric: Vec<f64>,
     pub(super) opened: Vec<Told>,
     pub(super) alerts: Vec<Told>,
-    /// For each event of which people named the metrics, how far each metric deviated at most.
-    pub(super) deviations: Vec<Vec<f64>>,
+    /// For each event of which people named the metrics, the largest shift of each metric.
+    pub(super) shifts: Vec<Vec<f64>>,
     /// Rows that could not be used.
     pub(super) unused: usize,
     /// Rows of the train file.
@@ -129,14 +129,16 @@ impl Reader<'_> {
         let before = self.notes.scores.last().copied().unwrap_or(0.0);
         self.notes.scores.push(verdict.map_or(before, |verdict| verdict.score.get()));
         self.notes.unused += usize::from(verdict.is_none());
-        let Some(verdict) = verdict.filter(|_| !self.stream.named.is_empty()) else { return };
-        self.notes.deviations.resize(self.stream.named.len(), Vec::new());
-        for (named, most) in self.stream.named.iter().zip(&mut self.notes.deviations) {
+        if verdict.is_none() || self.stream.named.is_empty() {
+            return;
+        }
+        self.notes.shifts.resize(self.stream.named.len(), Vec::new());
+        for (named, most) in self.stream.named.iter().zip(&mut self.notes.shifts) {
             if named.rows.contains(&row) {
-                most.resize(verdict.metrics.len(), f64::NAN);
-                for (most, metric) in most.iter_mut().zip(&verdict.metrics) {
-                    // NaN is never the larger of two.
-                    *most = most.max(metric.deviation.abs());
+                let shifts = self.walk.watch.shifts();
+                most.resize(shifts.len(), 0.0);
+                for (most, shift) in most.iter_mut().zip(shifts) {
+                    *most = most.max(shift.abs());
                 }
             }
         }
