@@ -6,7 +6,7 @@
 //! and a step is far from both. A ramp (a clock, an uptime) is followed with its mean slope.
 //!
 //! **Three questions.** Is this value a spike, has the series shifted, and does that last? The second looks at the residual
-//! averaged over [`SHIFT_SECONDS`], each sample bounded, so that a burst of two seconds does not count as a shift. Without
+//! averaged over [`SHIFT_SECONDS`] (`sustained`), each sample bounded, so that a burst of two seconds does not count as a shift. Without
 //! it, a machine whose cpu peaks for a second now and then could be pinned at 100 % without anybody being told. The third
 //! looks at the distance from the level over [`LASTING_SECONDS`], of series that stand: where bursts of a minute are usual,
 //! a step no higher than they are shows only in that it stays.
@@ -28,6 +28,7 @@ use larnax_core::Bounds;
 
 use crate::normalise::{Moments, Record, gain};
 use crate::row_context::RowContext;
+use crate::sustained::{Distance, Sustained};
 
 /// Memory of the local forecast in seconds; at least four samples.
 pub const LOCAL_SECONDS: f64 = 20.0;
@@ -43,21 +44,6 @@ pub(crate) const RECORD_MARGIN: f64 = 1.5;
 const LIGHT_TAIL: f64 = 1.25;
 /// provided that there were this many values to show one.
 const TAIL_SEEN: f64 = 500.0;
-/// Share of the smallest deviation of a series that is the smallest deviation of its shift.
-const SHIFT_FLOOR: f64 = 0.5;
-/// The smallest deviation of a shift, in deviations of the series: on a ramp that is followed well the shift is next to
-/// nothing, and an error next to nothing must not be much.
-const MIN_SHIFT: f64 = 0.15;
-/// One sample moves the shift by at most this many limits of its gain,
-const SHIFT_CLIP: f64 = 3.0;
-/// and by at most this share of its limit. At slow sampling the gain is a half: without this, one spike would be a shift,
-/// and its record would hide shifts for days.
-const SHIFT_SHARE: f64 = 0.6;
-/// The smallest deviation of what lasts, in deviations of the series: it is for steps that hide among bursts, not for
-/// small changes of level.
-const MIN_LASTING: f64 = 0.5;
-/// What lasts is at most this many limits: it is over within a minute and a half of its cause.
-const LASTING_CLIP: f64 = 2.0;
 /// A deviation is at least this share of the level, for series that stand and that wander: smaller changes are real but
 /// not worth a page.
 pub(crate) const RELATIVE_FLOOR: f64 = 0.001;
@@ -77,7 +63,9 @@ pub const MIN_READY: f64 = 60.0;
 /// The least deviation, in half-widths, of a value that can't be.
 pub(crate) const IMPOSSIBLE: f64 = 2.0;
 /// Deviations that are told apart.
-const MAX_DEVIATION: f64 = 1e4;
+pub(crate) const MAX_DEVIATION: f64 = 1e4;
+/// No sound mean, error or record is larger: values are at most [`MAX_VALUE`], forecasts of them a few dozen times that.
+pub(crate) const LARGEST: f64 = 1e124;
 /// Values beyond this are treated as missing: their squares would overflow.
 pub const MAX_VALUE: f64 = 1e120;
 /// What one series may add to the joint error, in joint units; at 8 it has reached its own limit and speaks for itself.
@@ -161,12 +149,7 @@ pub struct Caution {
 impl Caution {
     /// Of a series that has seen `seen` values.
     pub fn at(seen: f64, row: &RowContext) -> Self {
-        Self::of(seen, row.moving)
-    }
-
-    /// Of one of `moving` series that move.
-    pub(crate) fn of(seen: f64, moving: f64) -> Self {
-        let margin = (moving / (FLAG_SHARE * seen.max(1.0))).cbrt().max(RECORD_MARGIN);
+        let margin = (row.moving / (FLAG_SHARE * seen.max(1.0))).cbrt().max(RECORD_MARGIN);
         let expected_record = if seen < TAIL_SEEN { 0.0 } else { (2.0 * seen.ln()).sqrt() };
         Self { seen, margin, expected_record }
     }
@@ -252,28 +235,21 @@ impl Band {
         } else {
             (forecast, from_local, local_scale, local_floor, local_width)
         };
-        let shift_scale = self.shift_square.sqrt().max(SHIFT_FLOOR * ratio(floor, scale)).max(MIN_SHIFT);
-        let shift_width =
-            (row.k0 * shift_scale).max(caution.margin(self.shift_record, shift_scale) * self.shift_record);
-        let shift_width = shift_width.max(ratio(bounds.least, scale));
-        let bound = SHIFT_CLIP.min(SHIFT_SHARE / row.shift_gain.max(f64::MIN_POSITIVE)) * shift_width;
-        self.shift += row.shift_gain * (ratio(residual, scale).clamp(-bound, bound) - self.shift);
         let (mut deviation, mut width) = (ratio(residual, half_width), half_width);
-        let shifted = ratio(self.shift, shift_width);
+        let mut shift = self.shifts();
+        let left = Distance { value: residual, scale, least: bounds.least, gain: row.shift_gain, k0: row.k0 };
+        let limit = shift.shift(&left, self.shift_square, floor, caution);
+        self.shift = shift.mean;
+        let shifted = ratio(shift.mean, limit);
         if shifted.abs() > deviation.abs().max(1.0) {
-            (deviation, width) = (shifted, shift_width * scale);
+            (deviation, width) = (shifted, limit * scale);
         }
         if !wanders {
-            let record = f64::from(self.lasting_record);
-            let limit = (row.k0 * MIN_LASTING)
-                .max(caution.margin(record, MIN_LASTING) * record)
-                .max(ratio(bounds.least, level_scale));
-            let bound = LASTING_CLIP * limit;
-            let distance = ratio(from_level, level_scale).clamp(-bound, bound);
-            let lasting = f64::from(self.lasting);
-            let lasting = lasting + row.lasting_gain * (distance - lasting);
-            self.lasting = lasting as f32;
-            let lasts = ratio(lasting, limit);
+            let mut lasting = self.lastings();
+            let away = Distance { value: from_level, scale: level_scale, gain: row.lasting_gain, ..left };
+            let limit = lasting.lasting(&away, caution);
+            self.lasting = lasting.mean as f32;
+            let lasts = ratio(lasting.mean, limit);
             if lasts.abs() > deviation.abs().max(1.0) {
                 (deviation, width) = (lasts, limit * level_scale);
             }
@@ -333,13 +309,10 @@ impl Band {
             let gain = if ready { row.local_gain } else { 1.0 };
             let (mut spike, mut shift, mut lasting) = (self.spikes(), self.shifts(), self.lastings());
             spike.learn(judged.surprise * weight, row.fade, gain);
-            shift.learn(self.shift.abs() * weight, row.fade, gain);
-            lasting.learn(
-                f64::from(self.lasting.abs()) * weight,
-                row.fade,
-                if ready { row.lasting_gain } else { 1.0 },
-            );
-            self.keep(spike, shift, lasting);
+            shift.record.learn(shift.mean.abs() * weight, row.fade, gain);
+            let gain = if ready { row.lasting_gain } else { 1.0 };
+            lasting.record.learn(lasting.mean.abs() * weight, row.fade, gain);
+            self.keep(spike, shift.record, lasting.record);
         }
     }
 
@@ -355,9 +328,9 @@ impl Band {
     pub fn settle(&mut self, was_anomaly: bool) {
         let (mut spike, mut shift, mut lasting) = (self.spikes(), self.shifts(), self.lastings());
         spike.settle(was_anomaly);
-        shift.settle(was_anomaly);
-        lasting.settle(was_anomaly);
-        self.keep(spike, shift, lasting);
+        shift.record.settle(was_anomaly);
+        lasting.record.settle(was_anomaly);
+        self.keep(spike, shift.record, lasting.record);
     }
 
     /// An anomaly has left it at `x`, outside its band: it goes on from there.
@@ -418,35 +391,43 @@ impl Band {
 
     /// Whether every number in it is one that this program can have written.
     pub fn is_sound(&self) -> bool {
-        let numbers = [self.mean, self.local, self.drift, self.shift, self.last, self.lasting.into()];
-        let not_negative = [
-            self.seen,
-            self.age,
-            self.var,
-            self.innovation,
-            self.spike,
-            self.spike_pending,
+        let averages = [self.shift, self.lasting.into()];
+        let records = [
             self.shift_record,
             self.shift_pending,
-            self.step,
-            self.missing,
-            self.shift_square,
             self.lasting_record.into(),
             self.lasting_pending.into(),
+            self.shift_square.sqrt(),
         ];
-        numbers.iter().all(|x| x.is_finite()) && not_negative.iter().all(|x| x.is_finite() && *x >= 0.0)
+        let sizes = [
+            self.seen,
+            self.age,
+            self.missing,
+            self.spike,
+            self.spike_pending,
+            self.step,
+            self.var.sqrt(),
+            self.innovation.sqrt(),
+        ];
+        within(&[self.mean, self.local, self.drift, self.last], LARGEST)
+            && within(&averages, MAX_DEVIATION)
+            && within(&records, MAX_DEVIATION)
+            && within(&sizes, LARGEST)
+            && records.iter().chain(&sizes).all(|x| *x >= 0.0)
     }
 
     fn spikes(&self) -> Record {
         Record { value: self.spike, pending: self.spike_pending }
     }
 
-    fn shifts(&self) -> Record {
-        Record { value: self.shift_record, pending: self.shift_pending }
+    fn shifts(&self) -> Sustained {
+        let record = Record { value: self.shift_record, pending: self.shift_pending };
+        Sustained { mean: self.shift, record }
     }
 
-    fn lastings(&self) -> Record {
-        Record { value: self.lasting_record.into(), pending: self.lasting_pending.into() }
+    fn lastings(&self) -> Sustained {
+        let record = Record { value: self.lasting_record.into(), pending: self.lasting_pending.into() };
+        Sustained { mean: self.lasting.into(), record }
     }
 
     fn keep(&mut self, spike: Record, shift: Record, lasting: Record) {
@@ -454,6 +435,11 @@ impl Band {
         (self.shift_record, self.shift_pending) = (shift.value, shift.pending);
         (self.lasting_record, self.lasting_pending) = (lasting.value as f32, lasting.pending as f32);
     }
+}
+
+/// Whether all are numbers between -`most` and `most`.
+pub(crate) fn within(numbers: &[f64], most: f64) -> bool {
+    numbers.iter().all(|x| x.abs() <= most)
 }
 
 /// `a / b`, where nothing over nothing is nothing; bounded.

@@ -89,6 +89,18 @@ pub trait Detector: std::fmt::Debug + Send {
     /// Adds what another instance of the same kind learnt, metric by metric. On an error nothing has changed.
     fn merge(&mut self, bytes: &[u8]) -> Result<(), DetectError>;
 
+    /// The same of several at once, which may be more than one after the other: among many, some can be left out.
+    fn merge_all(&mut self, others: &[&[u8]]) -> Result<(), DetectError> {
+        let before = self.save();
+        for other in others {
+            if let Err(error) = self.merge(other) {
+                self.restore(&before)?;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
     /// Bytes of memory that the model holds.
     fn state_bytes(&self) -> usize;
 }

@@ -22,8 +22,9 @@ pub trait Identity: Debug + Send {
     /// The newest format that it reads, and the one that it writes.
     const VERSION: u16;
 
-    /// Whether it looks only at earlier rows, so that what it expects gets out of date while nothing is learnt.
-    const FORECASTS: bool = true;
+    /// How many earlier rows a forecast rests on, about; 0 where the row itself is looked at. What a forecast expects gets out
+    /// of date while nothing is learnt, and is wrong for so many rows after a jump.
+    const LOOKS_BACK: u32;
 
     /// One that knows nothing, of no metrics.
     fn new() -> Self;
@@ -64,6 +65,14 @@ pub trait Identity: Debug + Send {
     /// # Errors
     /// When something in it can't be; then nothing has changed.
     fn merge(&mut self, other: Self::Saved) -> Result<(), DetectError>;
+
+    /// The same of several at once.
+    ///
+    /// # Errors
+    /// As [`Identity::merge`]; but what came before the one with the error may have been added.
+    fn merge_all(&mut self, others: Vec<Self::Saved>) -> Result<(), DetectError> {
+        others.into_iter().try_for_each(|other| self.merge(other))
+    }
 
     /// Bytes of memory that it holds.
     fn state_bytes(&self) -> usize;

@@ -13,6 +13,7 @@
 //! | [`identity`] | what a detector of the IFTM family is made of: forecasts or reconstructions of rows |
 //! | [`lstm`] | a recurrent network that forecasts all metrics together |
 //! | [`bands`] | what one series is expected to do: level, local forecast, its own record of surprises |
+//! | `sustained` | has it shifted, and does that last: averages and the record of them |
 //! | [`row_context`] | what is the same for all series of one row
 //! | [`normalise`] | moving mean and variance; records that fade; the normal quantile |
 //! | [`threshold`] | how large an error has to be: moving, window, spot or conformal |
@@ -40,6 +41,7 @@ pub mod pca;
 pub mod presence;
 pub mod row_context;
 pub mod state;
+mod sustained;
 pub mod threshold;
 pub mod tracker;
 pub mod watch;

@@ -158,9 +158,10 @@ impl Watch {
         Ok(())
     }
 
-    /// Adds what another watch's detector learnt; anomalies are not taken over. On an error nothing has changed.
-    pub fn merge(&mut self, bytes: &[u8]) -> Result<(), DetectError> {
-        let saved: Saved = open(bytes, KIND, VERSION)?;
-        self.detector.merge(&saved.detector)
+    /// Adds what the detectors of other watches learnt; anomalies are not taken over. On an error nothing has changed.
+    pub fn merge(&mut self, others: &[impl AsRef<[u8]>]) -> Result<(), DetectError> {
+        let others = others.iter().map(|bytes| open::<Saved>(bytes.as_ref(), KIND, VERSION));
+        let others = others.collect::<Result<Vec<_>, _>>()?;
+        self.detector.merge_all(&others.iter().map(|saved| saved.detector.as_slice()).collect::<Vec<_>>())
     }
 }

@@ -218,6 +218,110 @@ fn bad_input_neither_panics_nor_makes_scores_that_are_not_finite() {
     });
 }
 
+/// What may be wrong with the values of a row.
+type Fault = fn(&mut [f64]);
+/// When the row of a second is said to be of.
+type Clock = fn(usize) -> f64;
+
+#[test]
+fn after_bad_rows_it_judges_good_ones_as_before() {
+    let faults: [(&str, Fault); 7] = [
+        ("NaN", |row| row.fill(f64::NAN)),
+        ("infinity", |row| row[..2].fill(f64::INFINITY)),
+        ("minus infinity", |row| row.fill(f64::NEG_INFINITY)),
+        ("1e300", |row| row[1..3].fill(1e300)),
+        ("denormals", |row| row[..3].fill(5e-324)),
+        ("a constant", |row| row.fill(100.0)),
+        ("a metric that vanishes", |row| row[3] = f64::NAN),
+    ];
+    let steady = |t: usize| t as f64;
+    let clocks: [(&str, Clock); 4] = [
+        ("one instant again and again", |_| 400.0),
+        ("time that goes backward", |t| 800.0 - t as f64),
+        ("time that was long ago", |t| t as f64 - 1e9),
+        ("a row a day", |t| 400.0 + 86_400.0 * (t - 400) as f64),
+    ];
+    faults.iter().for_each(|(fault, make)| judges_well_after(fault, *make, steady));
+    clocks.iter().for_each(|(fault, clock)| judges_well_after(fault, |_| {}, *clock));
+}
+
+/// Each kind learns good rows, then a minute of bad ones of these values and times, then good ones again.
+fn judges_well_after(fault: &str, make: impl Fn(&mut [f64]), clock: impl Fn(usize) -> f64) {
+    every(|build| {
+        let (mut d, mut noise) = (build(), Noise(22));
+        d.resize(&numbered(6));
+        teach(&mut *d, 6, 0, 400, &mut noise);
+        let (mut verdict, mut values) = (Verdict::default(), [0.0; 6]);
+        for t in 400..460 {
+            values.fill_with(|| 100.0 + noise.normal());
+            make(&mut values);
+            let time = clock(t);
+            d.score(row(time, &values), &mut verdict);
+            assert!(verdict.score.get().is_finite(), "{fault}: {verdict:?}");
+            let flagged = verdict.score.is_anomalous();
+            d.learn(row(time, &values), if flagged { 0.0 } else { 1.0 });
+        }
+        d.settle(true);
+        // After all of the clocks.
+        let from = 90 * 86_400;
+        d.gap(at(460.0), at(from as f64));
+        let after = teach(&mut *d, 6, from, 200, &mut noise);
+        assert_eq!(after.status, Status::Ready, "{:?} after {fault}", d.kind());
+        assert!(!after.score.is_anomalous(), "{:?} after {fault}: {after:?}", d.kind());
+        d.score(row((from + 200) as f64, &[100.0, 100.0, 100.0, 900.0, 100.0, 100.0]), &mut verdict);
+        assert!(verdict.score.is_anomalous(), "{:?} after {fault}: {verdict:?}", d.kind());
+        assert_eq!(verdict.top(1)[0].0, 3, "{:?} after {fault}", d.kind());
+    });
+}
+
+#[test]
+fn metrics_that_come_and_go_leave_the_others_judged() {
+    every(|build| {
+        let (mut d, mut noise, mut verdict) = (build(), Noise(23), Verdict::default());
+        let named = |names: &[&str]| schema(&names.iter().map(|&name| name.into()).collect::<Vec<_>>());
+        let mut t = 0;
+        for names in
+            [&["a", "b", "c", "d"][..], &["d", "c", "a"], &["a"], &["a", "x", "y", "c", "z"], &["c", "a"]]
+        {
+            d.resize(&named(names));
+            teach(&mut *d, names.len(), t, 300, &mut noise);
+            t += 300;
+        }
+        assert_eq!(teach(&mut *d, 2, t, 1, &mut noise).status, Status::Ready);
+        d.score(row(t as f64 + 1.0, &[100.0, 900.0]), &mut verdict);
+        assert!(verdict.score.is_anomalous() && verdict.top(1)[0].0 == 1, "{:?} {verdict:?}", d.kind());
+        d.resize(&named(&[]));
+        d.score(row(t as f64 + 2.0, &[]), &mut verdict);
+        assert!(!verdict.score.is_anomalous() && verdict.metrics.is_empty(), "{:?} {verdict:?}", d.kind());
+        d.learn(row(t as f64 + 2.0, &[]), 1.0);
+    });
+}
+
+/// CPUs differ in how `ln`, `exp` and `sin` round their last place, and in nothing else. So values that differ in their last
+/// place stand for another CPU.
+#[test]
+fn values_that_differ_in_their_last_place_give_the_same_scores_within_the_tolerance() {
+    every(|build| {
+        let run = |change: f64| {
+            let (mut d, mut noise) = (build(), Noise(24));
+            d.resize(&numbered(6));
+            let (mut verdict, mut values, mut scores) = (Verdict::default(), [0.0; 6], Vec::new());
+            for t in 0..600 {
+                values.fill_with(|| (100.0 + noise.normal()) * (1.0 + change));
+                values[2] += if t % 97 == 0 { 40.0 } else { 0.0 };
+                d.score(row(f64::from(t), &values), &mut verdict);
+                d.learn(row(f64::from(t), &values), if t % 97 == 0 { 0.0 } else { 1.0 });
+                scores.push(verdict.score.get());
+            }
+            scores
+        };
+        let tolerance = if build().kind() == DetectorKind::Lstm { 1e-3 } else { 1e-6 };
+        for (t, (a, b)) in run(0.0).iter().zip(run(f64::EPSILON)).enumerate() {
+            assert!((a - b).abs() <= tolerance * a.abs().max(1.0), "{:?} at {t}: {a} {b}", build().kind());
+        }
+    });
+}
+
 #[test]
 fn rows_of_another_width_are_unknown() {
     every(|build| {
@@ -269,6 +373,19 @@ fn damaged_foreign_and_newer_state_is_refused_and_nothing_changes() {
         assert!(matches!(d.restore(&foreign), Err(DetectError::WrongKind { .. })));
         let newer = Envelope { kind, version: 999, payload: b"" }.encode();
         assert!(matches!(d.restore(&newer), Err(DetectError::WrongKind { version: 999, .. })));
+        let own = d.kind();
+        for other in DetectorKind::ALL.into_iter().filter(|other| *other != own) {
+            let mut other = other.build(WARM_UP, MEMORY);
+            other.resize(&numbered(4));
+            teach(&mut *other, 4, 0, 30, &mut Noise(13));
+            for result in [d.restore(&other.save()), d.merge(&other.save())] {
+                assert!(matches!(result, Err(DetectError::WrongKind { .. })), "{result:?}");
+            }
+        }
+        for bad in [&saved[..saved.len() / 2], &newer] {
+            assert!(d.merge(bad).is_err());
+            assert!(d.merge_all(&[&saved, bad]).is_err(), "all or nothing");
+        }
         assert_eq!(d.save(), before);
     });
 }

@@ -98,7 +98,7 @@ fn state_goes_from_one_budget_to_another() {
             if from == to && plan.is_none_or(|plan| plan.every == 1) {
                 assert_eq!(run(&mut learnt, 900.0, 300.0, f64::INFINITY), scores, "{from:?}");
             }
-            restored.watch.merge(&saved).unwrap();
+            restored.watch.merge(&[&saved]).unwrap();
         }
     }
 }

@@ -142,10 +142,20 @@ fn load(bytes: &[u8]) -> anyhow::Result<Watch> {
 /// Joins what several agents learnt about components of one kind.
 fn merge(files: &[PathBuf], out: &Path) -> anyhow::Result<()> {
     let [first, others @ ..] = files else { bail!("nothing to merge") };
-    let mut watch = load(&read(first)?).with_context(|| format!("{}", first.display()))?;
+    let named = |file: &Path| format!("{}", file.display());
+    let own = read(first)?;
+    let mut watch = load(&own).with_context(|| named(first))?;
+    let mut models = Vec::new();
     for file in others {
-        watch.merge(&read(file)?).with_context(|| format!("{}", file.display()))?;
+        let model = read(file)?;
+        load(&model).with_context(|| named(file))?;
+        let (found, expected) = (Watch::detector_of(&model)?, Watch::detector_of(&own)?);
+        if found != expected {
+            bail!("{}: of detector `{}`, expected `{}`", named(file), found.as_str(), expected.as_str());
+        }
+        models.push(model);
     }
+    watch.merge(&models).with_context(|| format!("{} and {} others", named(first), others.len()))?;
     fs::write(out, watch.save()).with_context(|| format!("{}", out.display()))?;
     eprintln!("{} models joined in {}", files.len(), out.display());
     Ok(())

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use larnax_core::model_store::ModelStore;
 use larnax_core::{Component, ComponentId, Metric, MetricKind, MetricName, Row, Schema, Timestamp};
-use larnax_detect::{AlertBudget, Settings, Watch};
+use larnax_detect::{AlertBudget, DetectorKind, Settings, Watch};
 use larnax_edge_role::models::FileStore;
 use support::{print, run, stderr};
 
@@ -17,9 +17,13 @@ const NAME: &str = "component/node/local/a";
 
 /// What a watch saves that has seen `level` for five minutes.
 fn learnt(level: f64) -> Vec<u8> {
+    learnt_by(DetectorKind::default(), level)
+}
+
+fn learnt_by(detector: DetectorKind, level: f64) -> Vec<u8> {
     let id = ComponentId::from_parts("node", "local", "a");
     let component = Component { id, group: "host".to_owned(), labels: Default::default() };
-    let mut watch = Watch::new(component, Settings::default());
+    let mut watch = Watch::new(component, Settings { detector, ..Settings::default() });
     let metric = |name| Metric::new(MetricName::new(name).unwrap(), MetricKind::Gauge);
     watch.resize(&Schema::new(vec![metric("a"), metric("b")]).unwrap());
     let (mut budget, mut changes) = (AlertBudget::default(), Vec::new());
@@ -83,6 +87,9 @@ fn what_can_not_be_done_says_why() {
     fails(&["models", "export", "component/x", "f", "--state", "state"], "larnax models list");
     fails(&["models", "import", "text", NAME, "--state", "state"], "not a Larnax model");
     fails(&["models", "merge", "text", "text", "--out", "o"], "not a Larnax model");
+    fs::write(folder.path().join("birch"), learnt(10.0)).unwrap();
+    fs::write(folder.path().join("lstm"), learnt_by(DetectorKind::Lstm, 10.0)).unwrap();
+    fails(&["models", "merge", "birch", "lstm", "--out", "o"], "lstm: of detector `lstm`, expected `birch`");
     fails(&["models", "rollback", "component/x", "--state", "state"], "no version before");
     // As while an agent runs.
     fs::create_dir(folder.path().join("state/outbox")).unwrap();

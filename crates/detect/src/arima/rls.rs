@@ -219,6 +219,7 @@ impl Identity for Rls {
     type Saved = SavedRls;
     const KIND: DetectorKind = DetectorKind::Arima;
     const VERSION: u16 = 1;
+    const LOOKS_BACK: u32 = ORDER as u32;
 
     fn new() -> Self {
         Self::of(0)

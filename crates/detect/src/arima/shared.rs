@@ -100,6 +100,7 @@ impl<S: Step> Identity for Shared<S> {
     type Saved = SavedShared;
     const KIND: DetectorKind = S::KIND;
     const VERSION: u16 = 1;
+    const LOOKS_BACK: u32 = ORDER as u32;
 
     fn new() -> Self {
         Self::with(S::new(ORDER), ORDER, DIFFERENCES)

@@ -7,7 +7,7 @@ use larnax_core::{Schema, Timestamp};
 
 use super::Birch;
 use super::flat::Clusters;
-use crate::bands::Band;
+use crate::bands::{Band, LARGEST, within};
 use crate::detector::{DetectError, open};
 use crate::state::{names_of, schema_of};
 use crate::threshold::Threshold;
@@ -15,6 +15,8 @@ use crate::threshold::Threshold;
 /// The newest format that is read, and the one that is written.
 const VERSION: u16 = 1;
 const KIND: &str = "birch";
+/// No mean or variance of residuals is larger: each is at most 8.
+const MOST: f32 = 1e6;
 
 /// Everything learnt.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -71,7 +73,7 @@ impl Saved {
             )));
         }
         let schema = schema_of(&self.names, &self.counters, KIND)?;
-        let sound = |xs: &[f32]| xs.iter().all(|x| x.is_finite());
+        let sound = |xs: &[f32]| xs.iter().all(|x| x.abs() <= MOST);
         if let Some(i) = self.bands.iter().position(|band| !band.is_sound()) {
             return Err(inconsistent(format!(
                 "the band of `{}` holds a number that can't be",
@@ -81,8 +83,8 @@ impl Saved {
         let whole = |c: &Cluster| {
             c.mean.len() == width
                 && c.var.len() == width
-                && c.mass.is_finite()
                 && c.mass > 0.0
+                && c.mass <= LARGEST
                 && sound(&c.mean)
                 && sound(&c.var)
                 && c.var.iter().all(|&v| v >= 0.0)
@@ -91,7 +93,8 @@ impl Saved {
         if !self.clusters.iter().all(whole)
             || !sound(&self.pooled)
             || !self.threshold.as_ref().is_none_or(Threshold::is_sound)
-            || scalars.iter().any(|x| !x.is_finite() || *x < 0.0)
+            || !within(&scalars, LARGEST)
+            || scalars.iter().any(|x| *x < 0.0)
         {
             return Err(inconsistent("a cluster or the threshold holds a number that can't be"));
         }

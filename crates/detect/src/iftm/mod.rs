@@ -9,17 +9,22 @@
 //! goes on from before the fault. Forecasts of what wanders are worth less the longer that takes, so their bands
 //! open, up to the spread of all values.
 //!
+//! *Breaks.* A forecast that is wrong by a jump to where the metric usually is, as of a ramp that starts over, is one flagged
+//! row: the identity function goes on from there, and for as many rows as its forecasts rest on nothing is expected of
+//! the metric while it stays in its usual range. What soon breaks again is a fault.
+//!
 //! *Gaps.* After more than 2.5 periods without a row neighbours are no longer neighbours: the identity function forgets
 //! its short memory. Metrics of which it expects nothing are not judged.
 //!
-//! **When it fails.** Like its identity function; and what [`crate::bands`] says of constant series. A metric that peaks now
-//! and then may stay at its peak: the first row is a peak like others, and a forecaster takes it from there; only
-//! [`crate::bands`] asks whether it has shifted. A ramp that starts over (a buffer that is flushed) is an anomaly until it
-//! has come back or its band is as wide as the ramp, more often than the alert budget has it.
+//! **When it fails.** Like its identity function; and what [`crate::bands`] says of constant series. That a metric stays at its
+//! usual peak is told by how long it is far from its forecast, as in [`crate::bands`]: not where the forecast follows it
+//! within a few rows. While nothing is learnt the means that values are normalised by stand still, which a forecast that is
+//! used to their drift takes for a change: in the first hours of ramps one flagged row may make many (least so of
+//! [`crate::arima::Rls`]).
 //!
 //! **Parameters.** Warm-up and memory in seconds; k₀ and c follow from [`Tuning`] as in [`crate::birch`].
 //!
-//! **Cost.** About 40 ns a metric and row beside the identity function; 184 bytes a metric.
+//! **Cost.** About 55 ns a metric and row beside the identity function; 192 bytes a metric.
 
 mod saved;
 pub mod series;
@@ -28,12 +33,11 @@ use std::sync::Arc;
 
 use larnax_core::{Bounds, MetricVerdict, Row, Schema, Score, Status, Timestamp, Verdict};
 
-use self::series::{Judged, MOST, Pace, Series};
-use crate::bands::{Caution, LOCAL_SECONDS};
+use self::series::{Judged, MOST, Series};
+use crate::bands::Caution;
 use crate::detector::{Basis, DetectError, Detector, DetectorKind, Tuning, status, warm_up_left};
 use crate::identity::Identity;
-use crate::normalise::RECORD_HALF_LIFE;
-use crate::row_context::{GIVEN_UP, MAX_PERIODS, Width, is_value};
+use crate::row_context::{GIVEN_UP, MAX_PERIODS, RowContext, RowFacts, Width, is_value};
 use crate::threshold::{Threshold, ThresholdKind};
 
 /// Periods between rows from which on they are not neighbours (specification 0.4).
@@ -61,7 +65,7 @@ pub struct Iftm<I> {
     scored: Option<Timestamp>,
     /// The identity function has not been told that it has gone by.
     untold: bool,
-    pace: Pace,
+    context: RowContext,
     normal: Vec<f64>,
     expected: Vec<f64>,
     /// None where a value or an expectation is missing.
@@ -89,7 +93,7 @@ impl<I: Identity> Iftm<I> {
             last_learnt: None,
             scored: None,
             untold: false,
-            pace: Pace::default(),
+            context: RowContext::default(),
             normal: Vec::new(),
             expected: Vec::new(),
             judged: Vec::new(),
@@ -103,20 +107,18 @@ impl<I: Identity> Iftm<I> {
         &self.identity
     }
 
-    fn pace(&mut self, time: Timestamp) -> Pace {
+    fn row_context(&mut self, time: Timestamp) -> RowContext {
         let period = self.tuning.period;
-        let dt = self.last_row.map_or(0.0, |last| time.since(last)).clamp(0.0, MAX_PERIODS * period);
-        let held = self.last_learnt.map_or(0.0, |last| time.since(last) - period).max(0.0);
-        let local = LOCAL_SECONDS.max(4.0 * period);
-        Pace {
-            dt,
-            held: if I::FORECASTS { held / local } else { 0.0 },
-            record_gain: 1.0 - (-dt / local).exp(),
-            fade: (-dt / RECORD_HALF_LIFE).exp2(),
+        let since = |last: Option<Timestamp>, otherwise: f64| last.map_or(otherwise, |last| time.since(last));
+        RowContext::of(RowFacts {
+            period,
+            dt: since(self.last_row, 0.0).clamp(0.0, MAX_PERIODS * period),
+            since_learnt: if I::LOOKS_BACK > 0 { since(self.last_learnt, period) } else { period },
             memory: self.memory,
             warm_up: self.warm_up,
             k0: self.width.at(self.tuning.tail, self.moving),
-        }
+            moving: self.moving,
+        })
     }
 
     fn status(&self) -> Status {
@@ -125,7 +127,7 @@ impl<I: Identity> Iftm<I> {
 
     /// Asks the identity function for the row, all in normal values.
     fn expect(&mut self, values: &[f64]) {
-        let k0 = self.pace.k0;
+        let k0 = self.context.k0;
         let known = self.series.iter().zip(&self.bounds).zip(values);
         for (slot, ((series, bounds), &x)) in self.normal.iter_mut().zip(known) {
             *slot = if series.shown() && is_value(x) {
@@ -144,16 +146,16 @@ impl<I: Identity> Iftm<I> {
     fn judge(&mut self, row: Row<'_>, status: Status, verdict: &mut Verdict) -> (u32, u32) {
         let (mut known, mut observed) = (0, 0);
         let (mut squares, mut errors) = (0.0, 0.0);
-        let mut caution = Caution::of(0.0, self.moving);
+        let mut caution = Caution::at(0.0, &self.context);
         let slots = self.judged.iter_mut().zip(&mut verdict.metrics).zip(&self.expected);
         let series = self.series.iter_mut().zip(&self.bounds).zip(row.values);
         for (i, (((series, bounds), &x), ((judged, out), &normal))) in series.zip(slots).enumerate() {
             *judged = None;
             let is_known = series.seen > 0.0 && series.missing < GIVEN_UP;
             known += u32::from(is_known);
-            let expected = series.mean + normal * series.scale(bounds, self.pace.k0);
+            let expected = series.mean + normal * series.scale(bounds, self.context.k0);
             if !is_value(x) {
-                series.missing += self.pace.dt;
+                series.missing += self.context.dt;
                 if series.shown() {
                     out.expected = if expected.is_finite() { expected } else { series.mean };
                 }
@@ -163,13 +165,21 @@ impl<I: Identity> Iftm<I> {
             if !series.shown() || (!expected.is_finite() && !bounds.excludes(x)) {
                 continue;
             }
+            let settles = series.settles(x, I::LOOKS_BACK);
+            if settles && !bounds.excludes(x) {
+                continue;
+            }
             if caution.seen != series.seen {
-                caution = Caution::of(series.seen, self.moving);
+                caution = Caution::at(series.seen, &self.context);
             }
             let center = if expected.is_finite() { expected } else { series.mean };
-            let mut found = series.judge(x, center, bounds, &self.pace, &caution);
+            let mut found = series.judge(x, center, bounds, &self.context, &caution);
             if bounds.excludes(x) {
                 found.deviation = Series::impossible(found.deviation, x, bounds);
+            }
+            found.breaks &= I::LOOKS_BACK > 0 && !bounds.excludes(x);
+            if found.breaks {
+                series.take_break(I::LOOKS_BACK);
             }
             *out = MetricVerdict {
                 expected: center,
@@ -178,7 +188,7 @@ impl<I: Identity> Iftm<I> {
                 deviation: found.deviation,
             };
             if series.ready(self.warm_up) || status != Status::Ready {
-                squares += found.joint * found.joint;
+                squares += f64::from(found.joint) * f64::from(found.joint);
                 errors += 1.0;
                 if found.deviation.abs() > self.basis.single {
                     self.basis.single = found.deviation.abs();
@@ -201,7 +211,8 @@ impl<I: Identity> Iftm<I> {
         let limit = self.basis.joint_limit;
         let joint = if self.basis.joint > limit { limit } else { f64::INFINITY };
         for ((x, &expected), judged) in self.normal.iter_mut().zip(&self.expected).zip(&self.judged) {
-            let outside = judged.is_some_and(|j| j.deviation.abs() > 1.0 || j.joint.abs() > joint);
+            let outside = judged
+                .is_some_and(|j| !j.breaks && (j.deviation.abs() > 1.0 || f64::from(j.joint.abs()) > joint));
             if outside && expected.is_finite() {
                 *x = expected;
             }
@@ -261,7 +272,7 @@ impl<I: Identity> Detector for Iftm<I> {
         }
         self.pass();
         self.basis = Basis::default();
-        self.pace = self.pace(row.time);
+        self.context = self.row_context(row.time);
         if self.last_row.is_some_and(|last| row.time.since(last) > GAP * self.tuning.period) {
             self.identity.gap();
         }
@@ -299,7 +310,7 @@ impl<I: Identity> Detector for Iftm<I> {
         let mut moving = 0u32;
         for ((series, &x), judged) in self.series.iter_mut().zip(row.values).zip(&self.judged) {
             if is_value(x) {
-                series.learn(x, judged.as_ref(), weight, &self.pace);
+                series.learn(x, judged.as_ref(), weight, &self.context);
             }
             moving += u32::from(series.moves());
         }
@@ -307,9 +318,9 @@ impl<I: Identity> Detector for Iftm<I> {
         self.identity.learn(&self.normal, weight);
         self.untold = false;
         self.seen += weight;
-        self.age += self.pace.dt;
+        self.age += self.context.dt;
         if self.basis.joint > 0.0 {
-            self.threshold.learn(self.basis.joint, weight, self.pace.dt, self.pace.fade);
+            self.threshold.learn(self.basis.joint, weight, self.context.dt, self.context.fade);
         }
         self.last_learnt = Some(row.time);
     }
@@ -330,6 +341,7 @@ impl<I: Identity> Detector for Iftm<I> {
 
     fn gap(&mut self, _after: Timestamp, _until: Timestamp) {
         self.identity.gap();
+        self.series.iter_mut().for_each(|series| series.shift = 0.0);
         (self.scored, self.untold) = (None, false);
     }
 
@@ -365,7 +377,11 @@ impl<I: Identity> Detector for Iftm<I> {
     }
 
     fn merge(&mut self, bytes: &[u8]) -> Result<(), DetectError> {
-        self.take_in(bytes)
+        self.take_in(&[bytes])
+    }
+
+    fn merge_all(&mut self, others: &[&[u8]]) -> Result<(), DetectError> {
+        self.take_in(others)
     }
 
     fn state_bytes(&self) -> usize {

@@ -38,6 +38,9 @@ struct Saved {
     /// The identity function, as it saves itself.
     #[prost(bytes = "vec", tag = "9")]
     identity: Vec<u8>,
+    /// Whether the series know how far they shift: not in what was saved before 2026-11-22.
+    #[prost(bool, tag = "10")]
+    knows_shifts: bool,
 }
 
 fn inconsistent<I: Identity>(reason: impl Into<String>) -> DetectError {
@@ -77,6 +80,7 @@ impl<I: Identity> Iftm<I> {
             last_row: self.last_row.map(Timestamp::nanos),
             last_learnt: self.last_learnt.map(Timestamp::nanos),
             identity: self.identity.save().encode_to_vec(),
+            knows_shifts: true,
         };
         Envelope { kind: I::KIND.as_str(), version: I::VERSION, payload: &saved.encode_to_vec() }.encode()
     }
@@ -94,6 +98,10 @@ impl<I: Identity> Iftm<I> {
         iftm.resize(&schema);
         iftm.identity.restore(identity)?;
         iftm.series = saved.series;
+        if !saved.knows_shifts {
+            // As far as single values, until that is learnt.
+            iftm.series.iter_mut().for_each(|series| series.shift_square = 1.0);
+        }
         iftm.threshold = threshold;
         iftm.threshold.become_kind(self.threshold.kind());
         (iftm.seen, iftm.age) = (saved.seen, saved.age);
@@ -103,41 +111,102 @@ impl<I: Identity> Iftm<I> {
         Ok(iftm)
     }
 
-    /// Adds what another one learnt, by name. Both identity functions are first rewritten to how the metrics are normalised
-    /// afterwards, so that what they know adds up.
-    pub(super) fn take_in(&mut self, bytes: &[u8]) -> Result<(), DetectError> {
-        let mut other = self.decode(bytes)?;
-        let Some(mine) = self.schema.clone() else {
-            other.identity.gap();
-            *self = other;
+    /// Adds what others learnt, by name. Before the first schema it becomes the first of them.
+    pub(super) fn take_in(&mut self, others: &[&[u8]]) -> Result<(), DetectError> {
+        let mut others = others.iter().map(|bytes| self.decode(bytes)).collect::<Result<Vec<_>, _>>()?;
+        if self.schema.is_none() {
+            if others.is_empty() {
+                return Ok(());
+            }
+            let mut merged = others.remove(0);
+            merged.identity.gap();
+            merged.add(others)?;
+            *self = merged;
             return Ok(());
-        };
-        let theirs = other.schema.clone().unwrap_or_default();
-        if !mine.metrics().iter().any(|metric| theirs.position(metric.name.as_str()).is_some()) {
-            return Err(DetectError::NothingInCommon);
         }
-        other.resize(&mine);
         self.pass();
+        let mut merged = self.decode(&self.encode())?;
+        merged.schema = self.schema.clone();
+        merged.bounds.clone_from(&self.bounds);
+        merged.add(others)?;
+        *self = merged;
+        Ok(())
+    }
+
+    /// The same, decoded; on an error nothing is as it was. All identity functions are first rewritten to how the metrics
+    /// are normalised afterwards, so that what they know adds up.
+    fn add(&mut self, mut others: Vec<Self>) -> Result<(), DetectError> {
+        let mine = self.schema.clone().unwrap_or_default();
+        for other in &mut others {
+            let theirs = other.schema.clone().unwrap_or_default();
+            if !mine.metrics().iter().any(|metric| theirs.position(metric.name.as_str()).is_some()) {
+                return Err(DetectError::NothingInCommon);
+            }
+            other.resize(&mine);
+        }
         let k0 = self.width.at(self.tuning.tail, self.moving);
-        let mut merged = self.series.clone();
-        for (i, (series, theirs)) in merged.iter_mut().zip(&other.series).enumerate() {
-            series.merge(theirs);
-            let bounds = &self.bounds[i];
+        for (i, (series, bounds)) in self.series.iter_mut().zip(&self.bounds).enumerate() {
+            let before = series.clone();
+            others.iter().filter_map(|other| other.series.get(i)).for_each(|theirs| series.merge(theirs));
             let scale = series.scale(bounds, k0);
-            for (old, identity) in [(&self.series[i], &mut self.identity), (theirs, &mut other.identity)] {
+            let reframe = |identity: &mut I, old: &Series| {
                 if old.shown() {
                     identity.reframe(i, old.scale(bounds, k0) / scale, (old.mean - series.mean) / scale);
                 }
+            };
+            reframe(&mut self.identity, &before);
+            for other in &mut others {
+                if let Some(old) = other.series.get(i) {
+                    reframe(&mut other.identity, old);
+                }
             }
         }
-        self.identity.merge(other.identity.save())?;
-        self.series = merged;
-        self.threshold.merge(&other.threshold);
-        self.seen += other.seen;
-        self.age += other.age;
-        self.last_learnt = self.last_learnt.max(other.last_learnt);
-        self.last_row = self.last_row.max(other.last_row);
+        self.identity.merge_all(others.iter().map(|other| other.identity.save()).collect())?;
+        for other in &others {
+            self.threshold.merge(&other.threshold);
+            self.seen += other.seen;
+            self.age += other.age;
+            self.last_learnt = self.last_learnt.max(other.last_learnt);
+            self.last_row = self.last_row.max(other.last_row);
+        }
         self.make_room();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use larnax_core::{Metric, MetricKind, MetricName, Row, Verdict};
+
+    use super::*;
+    use crate::arima::Rls;
+
+    #[test]
+    fn state_that_knows_no_shifts_flags_nothing_for_that() {
+        let metric = Metric::new(MetricName::new("a").unwrap(), MetricKind::Gauge);
+        let schema = Schema::new(vec![metric]).unwrap();
+        let mut iftm = Iftm::<Rls>::new(150.0, 21_600.0);
+        iftm.resize(&schema);
+        let (mut verdict, mut seed) = (Verdict::default(), 1u64);
+        let mut feed = |iftm: &mut Iftm<Rls>, t: u32| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let values = [(seed >> 40) as f64];
+            let row =
+                Row { time: Timestamp::from_seconds(5.0 * f64::from(t)), values: &values, learnable: true };
+            iftm.score(row, &mut verdict);
+            iftm.learn(row, 1.0);
+            verdict.score.is_anomalous()
+        };
+        for t in 0..500 {
+            feed(&mut iftm, t);
+        }
+        let mut saved: Saved = open(&iftm.encode(), "arima", 1).unwrap();
+        saved.knows_shifts = false;
+        for series in &mut saved.series {
+            (series.shift, series.shift_square, series.shift_record) = (0.0, 0.0, 0.0);
+        }
+        let older = Envelope { kind: "arima", version: 1, payload: &saved.encode_to_vec() }.encode();
+        iftm.restore(&older).unwrap();
+        assert_eq!((500..700).filter(|&t| feed(&mut iftm, t)).count(), 0);
     }
 }

@@ -85,6 +85,11 @@ impl Weights {
         self.offset[input] = 0.0;
     }
 
+    /// By how much an input is expected to change.
+    pub(super) fn change(&self, input: usize, hidden: &Units) -> f32 {
+        dot_units(&self.readout[input], hidden) + self.offset[input]
+    }
+
     pub(super) fn bytes(&self) -> usize {
         size_of::<f32>()
             * (self.cell.capacity() * 4 * HIDDEN + self.readout.capacity() * HIDDEN + self.offset.capacity())

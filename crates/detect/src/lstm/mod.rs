@@ -20,6 +20,8 @@
 //! **Missing values.** The forecast stands in for a missing value, five times; then nothing is expected of the metric until
 //! it is back. Values that are missing teach nothing. After a gap nothing is expected until the window is full again.
 //!
+//! **Merging** is federated averaging, on trial (`federated`, `trial`).
+//!
 //! **Many metrics.** Cost grows with the number of inputs, so at most [`MAX_INPUTS`] metrics are inputs: where there are
 //! more, they are spread evenly over the schema, which is in order of names, and keep their place as long as they live.
 //! The others are expected to stay at their last value.
@@ -31,16 +33,23 @@
 
 mod adam;
 mod cell;
+mod federated;
+mod inputs;
 mod math;
 mod replay;
 mod saved;
 #[cfg(test)]
 mod tests;
 mod train;
+mod trial;
+mod window;
 
 use self::adam::Adam;
 use self::cell::{Carry, Gates, HIDDEN, STEPS, Step, Weights};
+use self::inputs::{choose_inputs, take};
 use self::replay::Replay;
+use self::trial::Trial;
+use self::window::Window;
 use crate::detector::{DetectError, DetectorKind};
 use crate::identity::Identity;
 
@@ -87,30 +96,9 @@ pub struct Lstm {
     unflagged: u32,
     /// Rows learnt from, by weight.
     seen: f64,
+    /// After a merge, until it is known whether that was good.
+    trial: Option<Trial>,
     scratch: Scratch,
-}
-
-/// The last [`STEPS`] steps.
-#[derive(Clone, Debug, PartialEq)]
-struct Window {
-    /// A ring.
-    steps: Vec<Step>,
-    /// D inputs for each.
-    inputs: Vec<f32>,
-    /// Where the next one goes; when the ring is full, also the oldest.
-    head: usize,
-    /// How many there are.
-    filled: usize,
-}
-
-impl Window {
-    fn new(width: usize) -> Self {
-        Self { steps: vec![Step::default(); STEPS], inputs: vec![0.0; STEPS * width], head: 0, filled: 0 }
-    }
-
-    fn is_full(&self) -> bool {
-        self.filled == STEPS
-    }
 }
 
 /// Buffers of a sample, kept to save allocations.
@@ -145,6 +133,7 @@ impl Lstm {
             waiting: 0,
             unflagged: 0,
             seen: 0.0,
+            trial: None,
             scratch: Scratch {
                 gradient: Weights::zeros(0),
                 deltas: vec![[[0.0; HIDDEN]; 4]; 2 * STEPS],
@@ -185,6 +174,9 @@ impl Lstm {
 
     /// There is a number that isn't finite: back to the last checkpoint, and if that leads here at once, to the start.
     fn recover(&mut self) {
+        if self.trial.is_some() {
+            return self.decide();
+        }
         if self.clean_updates == 0 {
             self.start_over();
         } else {
@@ -218,6 +210,9 @@ impl Lstm {
             *input = if x.is_finite() { x.clamp(-LARGEST_INPUT, LARGEST_INPUT) } else { 0.0 };
         }
         cell::forward(&self.weights.cell, inputs, &mut self.carry, &mut self.window.steps[at]);
+        if let Some(trial) = &mut self.trial {
+            trial.advance(inputs);
+        }
         self.window.head = (at + 1) % STEPS;
         self.window.filled = (self.window.filled + 1).min(STEPS);
         if !self.foresee() {
@@ -238,8 +233,7 @@ impl Lstm {
     /// The same for one input.
     fn foresee_input(&mut self, slot: usize) -> bool {
         let metric = self.inputs[slot];
-        let change =
-            cell::dot_units(&self.weights.readout[slot], &self.carry.hidden) + self.weights.offset[slot];
+        let change = self.weights.change(slot, &self.carry.hidden);
         let largest = LARGEST_VALUE as f32;
         self.forecast[metric] = (self.last[metric] + change).clamp(-largest, largest);
         change.is_finite()
@@ -250,6 +244,7 @@ impl Identity for Lstm {
     type Saved = Saved;
     const KIND: DetectorKind = DetectorKind::Lstm;
     const VERSION: u16 = 1;
+    const LOOKS_BACK: u32 = STEPS as u32;
 
     fn new() -> Self {
         Self::learning_every(1)
@@ -269,7 +264,8 @@ impl Identity for Lstm {
         self.forecast[metric] = move_to(self.forecast[metric], LARGEST_VALUE as f32);
         if let Ok(slot) = self.inputs.binary_search(&metric) {
             let sane = 1e-3..1e3;
-            for weights in [&mut self.weights, &mut self.checkpoint] {
+            let before = self.trial.as_mut().map(|trial| &mut trial.weights);
+            for weights in [&mut self.weights, &mut self.checkpoint].into_iter().chain(before) {
                 if sane.contains(&scale) && offset.abs() <= LARGEST_VALUE {
                     weights.reframe(slot, scale as f32, offset as f32);
                 } else {
@@ -291,6 +287,7 @@ impl Identity for Lstm {
     }
 
     fn rearrange(&mut self, from: &[Option<usize>]) {
+        self.decide();
         let old = std::mem::take(&mut self.inputs);
         self.inputs = choose_inputs(from, &old);
         let at =
@@ -328,7 +325,9 @@ impl Identity for Lstm {
         self.unflagged = if unflagged { self.unflagged.saturating_add(1) } else { 0 };
         if unflagged && self.window.is_full() && !self.inputs.is_empty() {
             self.waiting += 1;
-            if self.waiting >= self.every {
+            if self.trial.is_some() {
+                self.compare(row);
+            } else if self.waiting >= self.every {
                 self.waiting = 0;
                 self.train(row, weight.min(1.0));
             }
@@ -343,6 +342,9 @@ impl Identity for Lstm {
 
     fn gap(&mut self) {
         self.carry = Carry::default();
+        if let Some(trial) = &mut self.trial {
+            trial.carry = Carry::default();
+        }
         (self.window.head, self.window.filled) = (0, 0);
         self.unflagged = 0;
         self.last.fill(f32::NAN);
@@ -359,7 +361,11 @@ impl Identity for Lstm {
     }
 
     fn merge(&mut self, other: Saved) -> Result<(), DetectError> {
-        self.take_in(other)
+        self.take_in(vec![other])
+    }
+
+    fn merge_all(&mut self, others: Vec<Saved>) -> Result<(), DetectError> {
+        self.take_in(others)
     }
 
     fn state_bytes(&self) -> usize {
@@ -369,6 +375,7 @@ impl Identity for Lstm {
             + weights.iter().map(|w| w.bytes()).sum::<usize>()
             + self.adam.bytes()
             + self.replay.bytes()
+            + self.trial.as_ref().map_or(0, |trial| trial.weights.bytes())
             + (self.window.steps.capacity() + steps.capacity()) * size_of::<Step>()
             + deltas.capacity() * size_of::<Gates>()
             + self.inputs.capacity() * size_of::<usize>()
@@ -379,25 +386,4 @@ impl Identity for Lstm {
                     + self.last.capacity()
                     + self.forecast.capacity())
     }
-}
-
-/// Which metrics are inputs: those that were, then others, spread evenly. Ascending.
-fn choose_inputs(from: &[Option<usize>], old: &[usize]) -> Vec<usize> {
-    if from.len() <= MAX_INPUTS {
-        return (0..from.len()).collect();
-    }
-    let was = |i: &usize| from[*i].is_some_and(|m| old.binary_search(&m).is_ok());
-    let (mut inputs, others): (Vec<_>, Vec<_>) = (0..from.len()).partition(was);
-    inputs.truncate(MAX_INPUTS);
-    let free = MAX_INPUTS - inputs.len();
-    // Where many were inputs already there may be fewer others than places.
-    let free = free.min(others.len());
-    inputs.extend((0..free).map(|k| others[k * others.len() / free]));
-    inputs.sort_unstable();
-    inputs
-}
-
-/// What stood at `from`, in a new order.
-fn take<T: Copy>(from: &[Option<usize>], old: &[T], new: T) -> Vec<T> {
-    from.iter().map(|at| at.and_then(|at| old.get(at).copied()).unwrap_or(new)).collect()
 }

@@ -1,10 +1,12 @@
-//! How the network is saved, restored and merged.
+//! How the network is saved and restored.
 
+use super::Lstm;
 use super::adam::Adam;
 use super::cell::{Carry, Gates, HIDDEN, STEPS, Step, Units, Weights};
 use super::math::tanh;
 use super::replay::Replay;
-use super::{Lstm, Window};
+use super::trial::Trial;
+use super::window::Window;
 use crate::detector::DetectError;
 
 /// No sound weight, moment or carried number is larger.
@@ -65,6 +67,40 @@ pub struct Saved {
     replay_changes: Vec<f32>,
     #[prost(uint64, tag = "22")]
     offered: u64,
+    #[prost(message, optional, tag = "23")]
+    trial: Option<SavedTrial>,
+}
+
+/// What was there before a merge.
+#[derive(Clone, PartialEq, prost::Message)]
+struct SavedTrial {
+    #[prost(message, optional, tag = "1")]
+    weights: Option<SavedWeights>,
+    /// As of the network.
+    #[prost(float, repeated, tag = "2")]
+    carry: Vec<f32>,
+    #[prost(uint32, tag = "3")]
+    rows: u32,
+    /// Two.
+    #[prost(double, repeated, tag = "4")]
+    losses: Vec<f64>,
+}
+
+impl SavedTrial {
+    fn new(trial: &Trial) -> Self {
+        let weights = Some(SavedWeights::new(&trial.weights));
+        let carry = flat(&trial.carry).collect();
+        Self { weights, carry, rows: trial.rows, losses: trial.losses.to_vec() }
+    }
+
+    fn check(self, inputs: usize) -> Result<Trial, DetectError> {
+        sound("the state before a merge", &self.carry, CARRY)?;
+        let weights = self.weights.unwrap_or_default().check("the weights before a merge", inputs)?;
+        let losses = <[f64; 2]>::try_from(self.losses).ok();
+        let losses = losses.filter(|losses| losses.iter().all(|loss| loss.is_finite() && *loss >= 0.0));
+        let losses = losses.ok_or_else(|| inconsistent("the losses around a merge can't be"))?;
+        Ok(Trial { weights, carry: carries(&self.carry).next().unwrap_or_default(), rows: self.rows, losses })
+    }
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -159,6 +195,7 @@ impl Lstm {
             replay_inputs: self.replay.inputs.clone(),
             replay_changes: self.replay.changes.clone(),
             offered: self.replay.offered,
+            trial: self.trial.as_ref().map(SavedTrial::new),
         }
     }
 
@@ -168,7 +205,7 @@ impl Lstm {
     }
 
     /// One with this one's settings and the saved knowledge.
-    fn checked(&self, saved: Saved) -> Result<Self, DetectError> {
+    pub(super) fn checked(&self, saved: Saved) -> Result<Self, DetectError> {
         let (metrics, inputs) = (self.last.len(), saved.inputs.len());
         let ascending = saved.inputs.is_sorted_by(|a, b| a < b);
         if !ascending
@@ -220,6 +257,7 @@ impl Lstm {
         (lstm.seen, lstm.seed) = (saved.seen, saved.seed);
         (lstm.clean_updates, lstm.waiting, lstm.unflagged) =
             (saved.clean_updates, saved.waiting, saved.unflagged);
+        lstm.trial = saved.trial.map(|trial| trial.check(inputs)).transpose()?;
         lstm.forecast = vec![f32::NAN; metrics];
         lstm.last = saved.last;
         lstm.missing = saved.missing.iter().map(|&n| u8::try_from(n).unwrap_or(u8::MAX)).collect();
@@ -243,38 +281,12 @@ impl Lstm {
         }
         Ok(lstm)
     }
-
-    /// Federated averaging (McMahan et al. 2017; specification 10.2): the cell's weights, each by how much it has seen. The
-    /// readout stays this one's own, as do the last steps: what a device is used to is personal.
-    pub(super) fn take_in(&mut self, saved: Saved) -> Result<(), DetectError> {
-        let other = self.checked(saved)?;
-        if self.seen == 0.0 {
-            (self.weights, self.checkpoint) = (other.weights, other.checkpoint);
-            (self.adam, self.seen, self.clean_updates) = (other.adam, other.seen, 0);
-            return Ok(());
-        }
-        let share = (other.seen / (self.seen + other.seen)) as f32;
-        let shared = HIDDEN + 1;
-        let rows =
-            self.inputs.iter().map(|metric| other.inputs.binary_search(metric).ok().map(|at| shared + at));
-        let rows = (0..shared).map(Some).chain(rows);
-        for (mine, row) in self.weights.cell.iter_mut().zip(rows) {
-            let Some(theirs) = row.and_then(|row| other.weights.cell.get(row)) else { continue };
-            for (w, theirs) in mine.as_flattened_mut().iter_mut().zip(theirs.as_flattened()) {
-                *w += share * (theirs - *w);
-            }
-        }
-        self.checkpoint.copy_from(&self.weights);
-        self.clean_updates = 0;
-        self.seen += other.seen;
-        Ok(())
-    }
 }
 
 /// States in which one thing can't be.
 #[cfg(test)]
 pub(super) fn damaged(sound: &Saved) -> impl Iterator<Item = Saved> + '_ {
-    let damages: [fn(&mut Saved); 12] = [
+    let damages: [fn(&mut Saved); 13] = [
         |s| s.inputs[1] = 0,
         |s| s.inputs[3] = 4,
         |s| s.weights = None,
@@ -287,6 +299,7 @@ pub(super) fn damaged(sound: &Saved) -> impl Iterator<Item = Saved> + '_ {
         |s| s.head = 16,
         |s| s.replay_inputs.truncate(3),
         |s| s.steps.clear(),
+        |s| s.trial = Some(SavedTrial::default()),
     ];
     damages.into_iter().map(|damage| {
         let mut bad = sound.clone();

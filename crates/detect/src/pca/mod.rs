@@ -211,7 +211,7 @@ impl Identity for Pca {
     type Saved = SavedPca;
     const KIND: DetectorKind = DetectorKind::Pca;
     const VERSION: u16 = 1;
-    const FORECASTS: bool = false;
+    const LOOKS_BACK: u32 = 0;
 
     fn new() -> Self {
         Self::of(0)

@@ -25,6 +25,7 @@ use serde::Serialize;
 use self::conformal::Conformal;
 use self::spot::Spot;
 use self::window::Window;
+use crate::bands::{LARGEST, within};
 use crate::detector::DetectError;
 use crate::normalise::{Moments, Record, gain, normal_quantile};
 
@@ -244,8 +245,9 @@ impl Threshold {
             Some(Model::Conformal(conformal)) => conformal.is_sound(),
         };
         model
-            && self.mean.is_finite()
-            && [self.seen, self.var, self.record, self.pending].iter().all(|x| x.is_finite() && *x >= 0.0)
+            && within(&[self.mean, self.var.sqrt()], LARGEST.ln())
+            && within(&[self.seen, self.record, self.pending], LARGEST)
+            && [self.seen, self.var, self.record, self.pending].iter().all(|x| *x >= 0.0)
     }
 
     /// Bytes of memory that it holds elsewhere.
