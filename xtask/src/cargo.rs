@@ -50,6 +50,12 @@ pub(crate) fn build_release(program: &str) -> Result<PathBuf> {
     Ok(target().join("release").join(program))
 }
 
+/// Builds an example as users build programs, and says where it lies.
+pub(crate) fn example(package: &str, name: &str) -> Result<PathBuf> {
+    run(&mut cargo(&["build", "--release", "--package", package, "--example", name]))?;
+    Ok(target().join("release/examples").join(name))
+}
+
 fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or_default();
     let words = std::iter::once(program).chain(command.get_args());

@@ -30,8 +30,12 @@ cargo xtask deny
         Checks licences, sources and advisories of all dependencies; installs cargo-deny first (minutes).
 cargo xtask bench edge [--seconds N] [--settle N] [--interval 5s]... [--no-host] [--cold-build]
         Measures larnax-edge beside Prometheus, vmagent and node_exporter; see bench/README.md.
-cargo xtask bench quota [--detector NAME]...
+cargo xtask bench detect [--data DIR] [--detector NAME]... [--record]
+        How good each detector is on each labelled set at hand, and what it costs; --record writes
+        bench/recorded.json anew, against which `cargo xtask test` holds the default.
+cargo xtask bench quota [--detector NAME]... [--short]
         Collecting by interval, detectors under CPU quotas, and both together on a tenth of a CPU. Needs root.
+        --short  a few minutes, to see that it works; its figures are not kept
 cargo xtask bench load [--rounds 5] [--detector NAME]
         Loads this machine with stress-ng in five ways, and says which larnax-edge noticed and how soon.
 ";

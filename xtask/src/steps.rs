@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 
+use crate::bench::recorded;
 use crate::cargo::{self, cargo};
 use crate::{deny, generate, peers, size};
 
@@ -49,6 +50,20 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "deny", what: "licences, bans, sources", fast: false, needs: &[], run: deny::run_if_there },
     Step { name: "build", what: "the release programs", fast: false, needs: &[], run: build },
     Step { name: "size", what: "larnax-edge is small", fast: false, needs: &["build"], run: size::check },
+    Step {
+        name: "accuracy",
+        what: "the default detector and auto judge the made sets as well as recorded",
+        fast: false,
+        needs: &["build"],
+        run: recorded::check_accuracy,
+    },
+    Step {
+        name: "instructions",
+        what: "they need no more instructions for a sample than recorded",
+        fast: false,
+        needs: &[],
+        run: recorded::check_instructions,
+    },
     Step {
         name: "peers",
         what: "fetch the real peers",

@@ -22,10 +22,12 @@ pub enum Peer {
     StressNg,
     /// VictoriaMetrics' scraper. Only the bench uses it.
     Vmagent,
+    /// The counter of instructions, without the script around it, which looks for an installed one.
+    Valgrind,
 }
 
 impl Peer {
-    /// The peers that the tests need: all but those of the bench.
+    /// The peers that the tests need: all but those of the bench and the counter of instructions.
     pub const OF_TESTS: [Peer; 6] = [
         Peer::Prometheus,
         Peer::Promtool,
@@ -48,6 +50,7 @@ impl Peer {
             Peer::NodeExporter => "prometheus-node-exporter",
             Peer::StressNg => "stress-ng",
             Peer::Vmagent => "vmagent",
+            Peer::Valgrind => "valgrind.bin",
         }
     }
 
@@ -59,6 +62,7 @@ impl Peer {
             Peer::NodeExporter => "prometheus-node-exporter",
             Peer::StressNg => "stress-ng",
             Peer::Vmagent => "victoria-metrics",
+            Peer::Valgrind => "valgrind",
         }
     }
 }
@@ -149,6 +153,9 @@ impl Peers {
         };
         let mut command = Command::new(program);
         command.env("LD_LIBRARY_PATH", self.library_path());
+        if peer == Peer::Valgrind {
+            command.env("VALGRIND_LIB", self.root.join("usr/libexec/valgrind"));
+        }
         command
     }
 

@@ -104,7 +104,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.cold_build {
         result["cold_build_seconds"] = cold_build()?.into();
     }
-    report::keep(&result, "edge")?;
+    report::keep(&report::folder(), &result, "edge")?;
     print!("{}", report::table(&result));
     Ok(())
 }

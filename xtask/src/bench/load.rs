@@ -13,7 +13,7 @@ use lexopt::{Arg, Parser, ValueExt};
 use serde_json::{Value, json};
 
 use super::{machine, report};
-use crate::peers;
+use crate::{cargo, peers};
 
 /// Kinds of load, as stress-ng makes them: sized so that a machine of two cores and 2 GiB bears each.
 const LOADS: [(&str, &[&str]); 5] = [
@@ -65,6 +65,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let detector =
         options.detector.as_ref().map_or(String::new(), |name| format!("detect: {{detector: {name}}}\n"));
     std::fs::write(&config, format!("host: true\ninterval: 1s\n{detector}"))?;
+    // What lies there from before may be of another time.
+    cargo::build_release("larnax-edge")?;
     let agent = Agent::start("larnax-edge", &["--config", &config.display().to_string()]);
     eprintln!("warming up");
     if calm(&agent, WARM_UP)?.is_none() {
@@ -86,7 +88,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         "alerts": alerts(&agent) - before,
         "rows": rows,
     });
-    report::keep(&result, "load")?;
+    report::keep(&report::folder(), &result, "load")?;
     print!("{}", table(&result));
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! `cargo xtask bench quota`: the three measurements of Gulenko et al. 2021 (ZerOps4E), figures 1 to 3, for Larnax: what
 //! collecting costs by interval, how long a sample takes a detector under CPU quotas, and both together on a tenth of a CPU.
 
+mod picture;
+
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,46 +10,85 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use larnax_test_peers::Agent;
-use lexopt::{Arg, Parser};
+use lexopt::{Arg, Parser, ValueExt};
 use serde_json::{Value, json};
 
 use super::meter::Meter;
 use super::{machine, report};
-use crate::cargo::{self, cargo, root};
+use crate::cargo::{self, root};
 
 /// Milliseconds between collections.
 const INTERVALS: [u64; 7] = [100, 200, 500, 1_000, 2_000, 5_000, 10_000];
-/// How long collecting is measured at each interval, in seconds.
-const COLLECTING: u64 = 40;
 /// Shares of one CPU; the last is no limit.
 const QUOTAS: [Option<f64>; 6] = [Some(0.1), Some(0.2), Some(0.4), Some(0.6), Some(1.0), None];
 /// As in the paper.
 const METRICS: &str = "28";
-const SAMPLES: &str = "10000";
 /// Period of the quota in microseconds: the kernel's default.
 const PERIOD: f64 = 100_000.0;
 
-/// Measures, prints the tables and keeps the raw results.
-pub(crate) fn run(mut arguments: Parser) -> Result<()> {
-    let mut detectors = Vec::new();
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            Arg::Long("detector") => detectors.push(arguments.value()?.into_string().unwrap_or_default()),
-            other => return Err(other.unexpected().into()),
+/// How long each part is measured.
+#[derive(Debug)]
+struct Length {
+    /// Seconds at each interval.
+    collecting: u64,
+    samples: &'static str,
+    /// How often these are judged: once, the quick detectors are through before the first period of a quota ends.
+    times: &'static str,
+    /// Seconds that the whole agent runs before, and is measured.
+    settling: u64,
+    together: u64,
+}
+
+const FULL: Length = Length { collecting: 40, samples: "10000", times: "10", settling: 20, together: 30 };
+const SHORT: Length = Length { collecting: 3, samples: "1000", times: "20", settling: 2, together: 3 };
+
+/// What the command line asks for.
+#[derive(Debug, Default)]
+pub(crate) struct Options {
+    /// All when empty.
+    detectors: Vec<String>,
+    /// Only to see that it works.
+    short: bool,
+}
+
+impl Options {
+    /// Reads the arguments after `bench quota`.
+    pub(crate) fn parse(mut arguments: Parser) -> Result<Options> {
+        let mut options = Options::default();
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Arg::Long("detector") => options.detectors.push(arguments.value()?.string()?),
+                Arg::Long("short") => options.short = true,
+                other => return Err(other.unexpected().into()),
+            }
         }
+        Ok(options)
     }
+}
+
+/// Measures, prints the tables, keeps the raw results and draws.
+pub(crate) fn run(options: &Options) -> Result<()> {
     let machine = machine::describe()?;
-    let cost = example("larnax-detect", "cost")?;
+    let length = if options.short { &SHORT } else { &FULL };
+    let cost = cargo::example("larnax-detect", "cost")?;
+    // What lies there from before may be of another time.
+    cargo::build_release("larnax-edge")?;
+    let mut detectors = options.detectors.clone();
     if detectors.is_empty() {
         let all = cargo::output(Command::new(&cost).arg("list"))?;
         detectors = all.lines().map(str::to_owned).collect();
     }
-    let collect = collecting()?;
+    // Half an hour of measuring must not end at a config that the agent refuses.
+    for detector in &detectors {
+        drop(start(detector)?);
+    }
+    let collect = collecting(length)?;
     let mut samples = Vec::new();
     for detector in &detectors {
         for quota in QUOTAS {
             let group = quota.map(Group::make).transpose()?;
-            let mut measured = one_line(group.as_ref(), &cost, &[detector, METRICS, SAMPLES])?;
+            let mut measured =
+                one_line(group.as_ref(), &cost, &[detector, METRICS, length.samples, length.times])?;
             measured["quota"] = json!(quota);
             eprintln!("{measured}");
             samples.push(measured);
@@ -55,7 +96,7 @@ pub(crate) fn run(mut arguments: Parser) -> Result<()> {
     }
     let mut together = Vec::new();
     for detector in &detectors {
-        together.push(agent(detector)?);
+        together.push(agent(detector, length)?);
     }
     let result = json!({
         "date": machine::today()?,
@@ -64,18 +105,23 @@ pub(crate) fn run(mut arguments: Parser) -> Result<()> {
         "samples": samples,
         "together": together,
     });
-    report::keep(&result, "quota")?;
+    let (results, pictures) = match options.short {
+        true => (cargo::target().join("bench"), cargo::target().join("bench")),
+        false => (report::folder(), report::pictures()),
+    };
+    report::keep(&results, &result, "quota")?;
+    report::picture(&pictures, "quota", &picture::draw(&result))?;
     print!("{}", tables(&result));
     Ok(())
 }
 
 /// What the host source alone costs by interval, in a process of its own.
-fn collecting() -> Result<Vec<Value>> {
-    let program = example("larnax-collect", "host_cost")?;
+fn collecting(length: &Length) -> Result<Vec<Value>> {
+    let program = cargo::example("larnax-collect", "host_cost")?;
     let mut rows = Vec::new();
     for interval in INTERVALS {
-        let text =
-            cargo::output(Command::new(&program).args([COLLECTING.to_string(), interval.to_string()]))?;
+        let arguments = [length.collecting.to_string(), interval.to_string()];
+        let text = cargo::output(Command::new(&program).args(arguments))?;
         let spent = text.split(": ").nth(1).and_then(|rest| rest.split(' ').next()?.parse::<f64>().ok());
         let spent = spent.with_context(|| format!("host_cost printed no CPU time: {text}"))?;
         rows.push(json!({ "interval_ms": interval, "cpu_ms_per_second": spent }));
@@ -84,22 +130,27 @@ fn collecting() -> Result<Vec<Value>> {
     Ok(rows)
 }
 
-/// The whole agent on a tenth of a CPU, twice a second: what it costs, and whether it kept up.
-fn agent(detector: &str) -> Result<Value> {
+/// The agent, watching the host twice a second.
+fn start(detector: &str) -> Result<Agent> {
     let folder = tempfile::tempdir()?;
     let config = folder.path().join("larnax.yaml");
     std::fs::write(&config, format!("host: true\ninterval: 500ms\ndetect: {{detector: {detector}}}\n"))?;
-    let agent = Agent::start("larnax-edge", &["--config", &config.display().to_string()]);
+    Ok(Agent::start("larnax-edge", &["--config", &config.display().to_string()]))
+}
+
+/// The whole agent on a tenth of a CPU: what it costs, and whether it kept up.
+fn agent(detector: &str, length: &Length) -> Result<Value> {
+    let agent = start(detector)?;
     let group = Group::make(0.1)?;
     group.take(agent.pid())?;
-    std::thread::sleep(Duration::from_secs(20));
+    std::thread::sleep(Duration::from_secs(length.settling));
     let rows = |agent: &Agent| {
         let page = agent.get("/metrics").body;
         let line =
             page.lines().find(|line| line.starts_with("larnax_pipeline_rows_total")).unwrap_or_default();
         line.rsplit(' ').next().and_then(|n| n.parse::<f64>().ok()).unwrap_or_default()
     };
-    let (meter, before, seconds) = (Meter::begin(agent.pid())?, rows(&agent), 30.0);
+    let (meter, before, seconds) = (Meter::begin(agent.pid())?, rows(&agent), length.together as f64);
     std::thread::sleep(Duration::from_secs_f64(seconds));
     let (cost, judged) = (meter.end()?, rows(&agent) - before);
     Ok(json!({
@@ -108,12 +159,6 @@ fn agent(detector: &str) -> Result<Value> {
         "resident_kib": cost.resident_kib,
         "judged_share": judged / (2.0 * seconds),
     }))
-}
-
-/// Builds an example and says where it lies.
-fn example(package: &str, name: &str) -> Result<PathBuf> {
-    cargo::run(&mut cargo(&["build", "--release", "-p", package, "--example", name]))?;
-    Ok(cargo::target().join("release/examples").join(name))
 }
 
 /// Runs a program in a group and reads the line of JSON that it prints.

@@ -1,19 +1,38 @@
 //! The raw results, kept, and the table for people.
 
 use std::fmt::Write;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde_json::Value;
 
 use crate::cargo::root;
 
-/// Writes `bench/results/DATE-BENCH.json`. A second run on the same day replaces the first.
-pub(crate) fn keep(result: &Value, bench: &str) -> Result<()> {
-    let folder = root().join("bench/results");
-    std::fs::create_dir_all(&folder)?;
-    let name = format!("{}-{bench}.json", result["date"].as_str().unwrap_or_default());
-    std::fs::write(folder.join(&name), format!("{result:#}\n"))?;
-    eprintln!("kept bench/results/{name}");
+/// The folder of raw results.
+pub(crate) fn folder() -> PathBuf {
+    root().join("bench/results")
+}
+
+/// Writes `DATE-BENCH.json` into a folder. A second run on the same day replaces the first.
+pub(crate) fn keep(folder: &Path, result: &Value, bench: &str) -> Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let path = folder.join(format!("{}-{bench}.json", result["date"].as_str().unwrap_or_default()));
+    std::fs::write(&path, format!("{result:#}\n"))?;
+    eprintln!("kept {}", path.display());
+    Ok(())
+}
+
+/// The folder of pictures.
+pub(crate) fn pictures() -> PathBuf {
+    root().join("docs/pictures")
+}
+
+/// Writes `NAME.svg` into a folder.
+pub(crate) fn picture(folder: &Path, name: &str, svg: &str) -> Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let path = folder.join(name).with_extension("svg");
+    std::fs::write(&path, svg)?;
+    eprintln!("drew {}", path.display());
     Ok(())
 }
 
@@ -68,7 +87,7 @@ fn word(value: &Value) -> &str {
 }
 
 /// A number in a unit, or a dash where there is none.
-fn number(value: &Value, unit: f64, decimals: usize) -> String {
+pub(crate) fn number(value: &Value, unit: f64, decimals: usize) -> String {
     value.as_f64().map_or_else(|| "–".to_owned(), |value| format!("{:.decimals$}", value / unit))
 }
 

@@ -1,11 +1,8 @@
 //! A picture of what was found, as SVG: the metrics that matter most with their bands, anomalies, and the score.
 //!
 //! - `recording` keeps the smallest and largest value for each pixel, however many rows there are.
-//! - `axis` finds round numbers and times to write beside.
+//! - `axis` finds round times to write below; round numbers, colours and text come from `larnax_svg`.
 //! - `panel` draws one series into its rectangle.
-//!
-//! Written by hand: a drawing library (`plotters` with its SVG backend was looked at) writes colours into each shape, where
-//! one style sheet lets the picture follow its reader's light or dark preference.
 
 mod axis;
 mod panel;
@@ -14,6 +11,7 @@ mod recording;
 use std::fmt::Write as _;
 
 use larnax_core::{Anomaly, Schema, Timestamp};
+use larnax_svg::{begin, escaped};
 
 use axis::time_ticks;
 use panel::{Frame, Panel};
@@ -39,15 +37,10 @@ const NARROWEST: f64 = 2.0;
 /// Anomalies beyond so many have no text of their own, to keep the file small.
 const TITLED: usize = 500;
 
+/// What marks anomalies, bands and labels.
 const STYLE: &str = "\
-svg{--back:#fff;--text:#1f2328;--soft:#656d76;--grid:#e4e7eb;--line:#0a5ad6;--band:#0a5ad6;--alert:#cf222e;\
---noted:#bf8700;--known:#1a7f37}\
-@media (prefers-color-scheme:dark){svg{--back:#0d1117;--text:#e6edf3;--soft:#8b949e;--grid:#262c36;--line:#6cb2ff;\
---band:#6cb2ff;--alert:#ff7b72;--noted:#d8a625;--known:#56d364}}\
-.back{fill:var(--back)}text{font:12px system-ui,-apple-system,'Segoe UI',sans-serif;fill:var(--soft)}\
-.head{font-size:17px;font-weight:600;fill:var(--text)}.name{font-size:13px;font-weight:600;fill:var(--text)}\
-.end{text-anchor:end}.mid{text-anchor:middle}.grid{stroke:var(--grid);stroke-width:1;fill:none}\
-.line{stroke:var(--line);stroke-width:1.3;fill:none;stroke-linejoin:round}.dot{fill:var(--line)}\
+svg{--band:#0a5ad6;--alert:#cf222e;--noted:#bf8700;--known:#1a7f37}\
+@media (prefers-color-scheme:dark){svg{--band:#6cb2ff;--alert:#ff7b72;--noted:#d8a625;--known:#56d364}}\
 .band{fill:var(--band);opacity:.17}.limit{stroke:var(--alert);stroke-width:1.2;stroke-dasharray:5 4;fill:none}\
 .alert{fill:var(--alert);opacity:.2}.noted{fill:var(--noted);opacity:.22}.known{fill:var(--known)}";
 
@@ -71,12 +64,7 @@ impl Picture<'_> {
         let count = metrics.len() as f64;
         let panel = (PANELS / count.max(1.0)).clamp(*PANEL.start(), *PANEL.end()).round();
         let height = HEAD + count * (NAME + panel) + NAME + SCORE + FOOT;
-        let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
-             height=\"{height}\">\n<title>{}</title>\n<style>{STYLE}</style>\n\
-             <rect class=\"back\" width=\"{WIDTH}\" height=\"{height}\"/>\n",
-            escaped(self.title)
-        );
+        let mut svg = begin(WIDTH, height, self.title, STYLE);
         self.head(&mut svg);
         let mut top = HEAD;
         for metric in metrics {
@@ -257,25 +245,6 @@ impl Picture<'_> {
 
 fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
-}
-
-/// Text that is no markup: metrics and files may be called anything. Control characters can't stand in XML.
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '&' => safe.push_str("&amp;"),
-            '"' => safe.push_str("&quot;"),
-            '\n' => safe.push('\n'),
-            letter if letter.is_control() || matches!(letter, '\u{fffe}' | '\u{ffff}') => {
-                safe.push('\u{fffd}')
-            }
-            letter => safe.push(letter),
-        }
-    }
-    safe
 }
 
 #[cfg(test)]

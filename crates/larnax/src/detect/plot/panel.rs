@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::axis::{number, round_numbers};
+use larnax_svg::{number, round_numbers};
+
 use super::recording::Recording;
 use super::{INNER, LEFT};
 
