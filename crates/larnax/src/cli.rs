@@ -246,7 +246,7 @@ pub(crate) struct DetectArgs {
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// Which detectors judge, separated by commas: each on its own, side by side in the summary
-    #[arg(long, default_value = "birch", value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, default_value = DetectorKind::default().as_str(), value_name = "LIST", value_delimiter = ',')]
     pub(crate) detector: Vec<DetectorKind>,
     /// CPU that `auto` may take for a row, on average, such as `50us` [default: what it needs]
     #[arg(long, value_name = "DURATION", value_parser = larnax_edge::duration)]

@@ -87,7 +87,7 @@ fn what_can_not_be_done_says_why() {
     fails(&["models", "export", "component/x", "f", "--state", "state"], "larnax models list");
     fails(&["models", "import", "text", NAME, "--state", "state"], "not a Larnax model");
     fails(&["models", "merge", "text", "text", "--out", "o"], "not a Larnax model");
-    fs::write(folder.path().join("birch"), learnt(10.0)).unwrap();
+    fs::write(folder.path().join("birch"), learnt_by(DetectorKind::Birch, 10.0)).unwrap();
     fs::write(folder.path().join("lstm"), learnt_by(DetectorKind::Lstm, 10.0)).unwrap();
     fails(&["models", "merge", "birch", "lstm", "--out", "o"], "lstm: of detector `lstm`, expected `birch`");
     fails(&["models", "rollback", "component/x", "--state", "state"], "no version before");
