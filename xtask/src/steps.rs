@@ -52,7 +52,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "size", what: "larnax-edge is small", fast: false, needs: &["build"], run: size::check },
     Step {
         name: "accuracy",
-        what: "the default detector and auto judge the made sets as well as recorded",
+        what: "the default detector and birch judge the made sets as well as recorded",
         fast: false,
         needs: &["build"],
         run: recorded::check_accuracy,

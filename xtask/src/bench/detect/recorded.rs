@@ -1,4 +1,4 @@
-//! What the default detector and `auto` reached on the made sets, and what they cost, in `bench/recorded.json`: a change that
+//! What the default detector and `birch` reached on the made sets, and what they cost, in `bench/recorded.json`: a change that
 //! makes either worse fails a step of `cargo xtask test`.
 
 use std::path::Path;
@@ -88,9 +88,9 @@ fn recorded() -> Result<Value> {
     serde_json::from_str(&text).context(FILE)
 }
 
-/// The default detector, and `auto`.
+/// The default detector, and `birch`.
 fn guarded(cost: &Path) -> Result<Vec<String>> {
-    let mut guarded = vec![super::default(cost)?, "auto".to_owned()];
+    let mut guarded = vec![super::default(cost)?, "birch".to_owned()];
     guarded.dedup();
     Ok(guarded)
 }
