@@ -274,13 +274,20 @@ impl Band {
     ///
     /// Hot: no allocation.
     pub fn learn(&mut self, x: f64, judged: &Judged, weight: f64, row: &RowContext) {
+        self.learn_without_season(x, x, judged, weight, row);
+    }
+
+    /// The same of `x`, what the season leaves of `raw`. How fine the steps of a series are, only `raw` tells.
+    ///
+    /// Hot: no allocation.
+    pub fn learn_without_season(&mut self, raw: f64, x: f64, judged: &Judged, weight: f64, row: &RowContext) {
         self.missing = 0.0;
         if self.seen == 0.0 {
-            *self = Self { seen: weight, mean: x, local: x, last: x, ..Self::default() };
+            *self = Self { seen: weight, mean: x, local: x, last: raw, ..Self::default() };
             return;
         }
-        let change = (x - self.last).abs();
-        self.last = x;
+        let change = (raw - self.last).abs();
+        self.last = raw;
         if change > 0.0 {
             self.changes = self.changes.saturating_add(1).min(1_000);
             self.step = if self.step > 0.0 { self.step.min(change) } else { change };
@@ -333,9 +340,9 @@ impl Band {
         self.keep(spike, shift.record, lasting.record);
     }
 
-    /// An anomaly has left it at `x`, outside its band: it goes on from there.
-    pub fn reseat(&mut self, x: f64) {
-        (self.mean, self.local, self.last) = (x, x, x);
+    /// An anomaly has left it at `x`, outside its band: it goes on from there. `raw` is the same with its season.
+    pub fn reseat(&mut self, raw: f64, x: f64) {
+        (self.mean, self.local, self.last) = (x, x, raw);
         (self.drift, self.shift, self.lasting) = (0.0, 0.0, 0.0);
         self.seen = self.seen.min(MIN_READY);
     }

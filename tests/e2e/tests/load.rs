@@ -26,16 +26,7 @@ fn a_minute_of_load_opens_one_anomaly_that_names_the_cpu_and_is_seen_and_resolve
     let needs = [Peer::Alertmanager, Peer::Amtool, Peer::StressNg];
     let Some(peers) = Peers::for_test(&needs) else { return };
     let alertmanager = Alertmanager::start(&peers);
-    // What `birch` promises after two and a half minutes of learning on a machine that builds and tests; `auto` is told apart from
-    // such a machine's own noise by `cargo xtask bench load`, where the machine is quiet.
-    let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("larnax.yaml");
-    let text = "host: true\ninterval: 1s\ndetect: {detector: birch}\n";
-    std::fs::write(&config, text).unwrap();
-    let agent = Agent::start(
-        "larnax",
-        &["up", "--config", &config.display().to_string(), "--alertmanager", &alertmanager.url()],
-    );
+    let agent = Agent::start("larnax", &["up", "--interval", "1s", "--alertmanager", &alertmanager.url()]);
     eventually("the end of the warm-up", WARM_UP, || {
         std::thread::sleep(Duration::from_secs(1));
         (agent.json("/api/v1/components")[0]["state"] == "normal").then_some(())

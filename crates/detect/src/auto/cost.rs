@@ -4,8 +4,9 @@
 //!
 //! > `ROW` + `METRIC`·metrics, and where peers are compared `COMPARED`·metrics + `CELL`·cells of their blocks,
 //!
-//! and `FEW` more for each of three metrics or fewer. What is left out follows from the model and never from a clock: the
-//! same budget gives the same scores on every machine, and a machine of half the speed takes twice as long.
+//! `FEW` more for each of three metrics or fewer, and `HOURS` for each where there are more, up to 256. What is left out
+//! follows from the model and never from a clock: the same budget gives the same scores on every machine, and a machine of half
+//! the speed takes twice as long.
 //!
 //! **What is left out**, in this order, until the model is within the budget: the comparison of metrics with their peers, which
 //! is a fifth of the cost; then rows. Each n-th row is judged, as if samples came n times as seldom: the row that is judged
@@ -18,14 +19,16 @@
 //!
 //! **Measured** on 2026-11-22 with rustc 1.95 in release mode on one core of a virtual machine with an AMD EPYC processor, by
 //! `cargo run --release -p larnax-detect --example cost -- auto METRICS ROWS`, the best of six runs: 2.7 µs for 28 metrics
-//! without peers and 3.4 with, 8.6 and 10.9 for 100, 39 and 47 for 500, 160 and 187 for 2,000. The constants promise a tenth to
-//! a quarter more than that; beside busy programs on the same caches, a row can take longer.
+//! without peers and 3.4 with, 8.6 and 10.9 for 100, 39 and 47 for 500, 160 and 187 for 2,000; before hours were kept, which
+//! adds a few tenths of a microsecond to 28. The constants promise a tenth to a quarter more than that; beside busy programs on
+//! the same caches, a row can take longer.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::few;
 use super::peers;
+use super::rhythm;
 
 /// Nanoseconds for each row,
 const ROW: f64 = 500.0;
@@ -35,6 +38,8 @@ const METRIC: f64 = 95.0;
 const FEW: f64 = 700.0;
 /// for each metric that has peers,
 const COMPARED: f64 = 20.0;
+/// for each metric of which hours are kept,
+const HOURS: f64 = 10.0;
 /// and for each cell of a matrix of peers, in all three passes.
 const CELL: f64 = 0.15;
 
@@ -86,7 +91,8 @@ fn nanoseconds(metrics: usize, peers: bool) -> f64 {
     let few = if metrics <= few::MOST { FEW * width } else { 0.0 };
     let cells = peers::cells(metrics) as f64;
     let compared = if peers && cells > 0.0 { COMPARED * width + CELL * cells } else { 0.0 };
-    ROW + METRIC * width + few + compared
+    let hours = HOURS * rhythm::kept(metrics) as f64;
+    ROW + METRIC * width + few + hours + compared
 }
 
 #[cfg(test)]
@@ -115,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_plan_says_what_it_leaves_out() {
-        assert_eq!(plan(28, 50).to_string(), "about 3.8 µs a row, nothing is left out");
+        assert_eq!(plan(28, 50).to_string(), "about 4.1 µs a row, nothing is left out");
         assert_eq!(
             plan(2_000, 50).to_string(),
             "about 47.6 µs a row, metrics are not compared with each other and one of 4 rows is judged"

@@ -13,6 +13,8 @@
 //! | `peers` | what each metric should be, given the others |
 //! | `calibration` | how large the joint error has to be |
 //! | `singles` | a band per metric |
+//! | `rhythm` | what the hour of the day and of the week does to each metric, subtracted before bands judge |
+//! | `returning` | what comes back at its hour each day |
 //! | `few` | where there are three metrics or fewer: each by itself, more thoroughly |
 //! | [`univariate`] | one series: what it is expected to be, how novel it is, when that begins |
 //! | [`season`] | hour-of-day and hour-of-week profiles |
@@ -27,7 +29,8 @@
 //! **When it fails.** A fault that is adopted and then ends is unusual twice. What a single metric does alone for hours is
 //! anomalous for its first minutes and then less and less so; an anomaly that opened meanwhile stays open until it is over.
 //!
-//! **Cost.** About 80 ns a metric for its band and its edges, 20 ns for its peers; 290 bytes a metric and at most 48 KiB.
+//! **Cost.** About 80 ns a metric for its band and its edges, 20 ns for its peers; 290 bytes a metric and at most 48 KiB,
+//! 410 bytes more for days up to 256 metrics, and 670 more for weeks up to 32.
 //! [`cost`] has the model, and what is left out to keep to less.
 //!
 //! **Source.** Our own; the peer residual is Gaussian conditional regression read off the inverse covariance (Lauritzen,
@@ -42,6 +45,8 @@ mod motion;
 mod multivariate;
 pub mod novelty;
 mod peers;
+mod returning;
+mod rhythm;
 mod saved;
 pub mod season;
 mod singles;

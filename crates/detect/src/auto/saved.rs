@@ -12,6 +12,8 @@ use super::few::Few;
 use super::motion::Motion;
 use super::multivariate::Together;
 use super::peers::Peers;
+use super::returning::Returning;
+use super::rhythm::{Rhythm, kept};
 use super::singles::Singles;
 use super::univariate::{Learnt, Series};
 use crate::bands::Band;
@@ -69,6 +71,11 @@ struct Saved {
     /// One per metric where there are few; none where there are many.
     #[prost(message, repeated, tag = "21")]
     few: Vec<Learnt>,
+    #[prost(message, optional, tag = "22")]
+    rhythm: Option<Rhythm>,
+    /// What comes back of each metric.
+    #[prost(message, optional, tag = "23")]
+    returning: Option<Returning>,
 }
 
 fn inconsistent(reason: impl Into<String>) -> DetectError {
@@ -125,6 +132,8 @@ impl Auto {
             last_onset: self.last_onset.map(Timestamp::nanos),
             largest: Some(self.singles.calibration.clone()),
             few: self.few.0.iter().map(|series| series.learnt().clone()).collect(),
+            rhythm: Some(self.singles.rhythm.clone()),
+            returning: Some(self.singles.returning.clone()),
         };
         Envelope { kind: KIND, version: VERSION, payload: &saved.encode_to_vec() }.encode()
     }
@@ -150,6 +159,13 @@ impl Auto {
         let few = few
             .filter(|few| few.is_empty() || few.len() == width)
             .ok_or_else(|| inconsistent("what is known of one series holds a number that can't be"))?;
+        let rhythm = saved.rhythm.unwrap_or_else(|| Rhythm::new(width));
+        let returning = saved.returning.unwrap_or_else(|| Returning::new(kept(width)));
+        if !rhythm.is_sound(width) || !returning.is_sound(kept(width)) {
+            return Err(inconsistent("what is known of hours holds a number that can't be"));
+        }
+        let mut singles = Singles::with(saved.bands, largest, saved.last_learnt.map(Timestamp::from_nanos));
+        (singles.rhythm, singles.returning) = (rhythm, returning);
         let mut together = Together::new(width);
         together.wanted = peers.is_usual();
         (together.motions, together.peers, together.calibration) = (saved.motions, peers, calibration);
@@ -163,7 +179,7 @@ impl Auto {
             schema,
             sized: true,
             together,
-            singles: Singles::with(saved.bands, largest, saved.last_learnt.map(Timestamp::from_nanos)),
+            singles,
             few: Few(few),
             seen: saved.seen,
             age: saved.age,
@@ -192,6 +208,8 @@ impl Auto {
             mine.merge(theirs);
         }
         self.singles.calibration.merge(&other.singles.calibration);
+        self.singles.rhythm.merge(&other.singles.rhythm);
+        self.singles.returning.merge(&other.singles.returning);
         self.together.merge(&other.together);
         self.seen += other.seen;
         self.age += other.age;
@@ -200,5 +218,53 @@ impl Auto {
         self.last_onset = self.last_onset.max(other.last_onset);
         self.scored = None;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+    use larnax_core::{MetricKind, MetricName, Row, Verdict};
+
+    fn taught() -> Auto {
+        let metric = |i: usize| Metric::new(MetricName::new(&format!("m{i}")).unwrap(), MetricKind::Gauge);
+        let mut auto = Auto::new(150.0, 21_600.0);
+        auto.resize(&Schema::new((0..5).map(metric).collect()).unwrap());
+        let mut verdict = Verdict::default();
+        for t in 0..100 {
+            let values = [0.0, 1.0, 2.0, 3.0, 4.0].map(|x| x + f64::from(t % 7));
+            let row = Row { time: Timestamp::from_seconds(f64::from(t)), values: &values, learnable: true };
+            auto.score(row, &mut verdict);
+            auto.learn(row, 1.0);
+        }
+        auto
+    }
+
+    /// A restart with state that differs.
+    fn restarted(change: impl Fn(&mut Saved)) -> Result<Auto, DetectError> {
+        let mut saved: Saved = open(&taught().save(), KIND, VERSION)?;
+        change(&mut saved);
+        let mut auto = Auto::new(150.0, 21_600.0);
+        auto.restore(&Envelope { kind: KIND, version: VERSION, payload: &saved.encode_to_vec() }.encode())?;
+        Ok(auto)
+    }
+
+    #[test]
+    fn state_from_before_hours_were_kept_is_restored_without_them() {
+        let auto = restarted(|saved| {
+            (saved.rhythm, saved.returning) = (None, None);
+        });
+        let auto = auto.unwrap();
+        assert_eq!(auto.singles.rhythm, Rhythm::new(5));
+        assert_eq!(auto.singles.bands, taught().singles.bands);
+    }
+
+    #[test]
+    fn hours_of_other_metrics_are_refused() {
+        assert!(restarted(|saved| saved.rhythm = Some(Rhythm::new(6))).is_err());
+        assert!(restarted(|saved| saved.returning = Some(Returning::new(6))).is_err());
+        assert!(restarted(|_| {}).is_ok_and(|auto| auto.save() == taught().save()));
     }
 }

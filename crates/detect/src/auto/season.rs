@@ -13,12 +13,12 @@
 use crate::normalise::Moments;
 
 /// Hours of the day.
-const DAY: usize = 24;
+pub(super) const DAY: usize = 24;
 /// Hours of the week.
-const WEEK: usize = 168;
+pub(super) const WEEK: usize = 168;
 /// Seconds of an hour, a day.
-const HOUR: f64 = 3_600.0;
-const DAY_SECONDS: f64 = 86_400.0;
+pub(super) const HOUR: f64 = 3_600.0;
+pub(super) const DAY_SECONDS: f64 = 86_400.0;
 /// A profile forgets a fifth of an hour's mean at each return to it.
 const FORGET: f64 = 0.2;
 /// Gain of a profile that is old, at most: an hour with few samples is not replaced by one of them.
@@ -32,10 +32,10 @@ const SHRINK_WEEKS: f64 = 2.0;
 /// The hour of the week is used when its squared error is below this share of that of the others.
 const WEEK_MARGIN: f64 = 0.9;
 /// Errors of the expectations are compared over this many seconds, and samples.
-const COMPARE: f64 = 3.0 * DAY_SECONDS;
+pub(super) const COMPARE: f64 = 3.0 * DAY_SECONDS;
 const MIN_COMPARE: f64 = 50.0;
 /// One error counts at most as five deviations, in the comparison and in the variances.
-const CLIP: f64 = 25.0;
+pub(super) const CLIP: f64 = 25.0;
 /// Variance that is always added, in squared deviations of the series.
 pub const FLOOR: f64 = 0.01;
 
@@ -159,7 +159,7 @@ impl Profile {
         long.learn(z, gain * weight);
         (self.mean, self.var) = (long.mean, long.var);
 
-        let forget = (1.0 - (1.0 - FORGET).powf(period / HOUR)).min(MAX_GAIN);
+        let forget = forget(period);
         let at = hour(seconds, DAY);
         if let (Some(mean), Some(var), Some(count)) =
             (self.day_mean.get_mut(at), self.day_var.get_mut(at), self.day_count.get_mut(at))
@@ -266,8 +266,13 @@ impl Profile {
     }
 }
 
+/// Gain of an old profile at a sample that stands for `period` seconds.
+pub(super) fn forget(period: f64) -> f64 {
+    (1.0 - (1.0 - FORGET).powf(period / HOUR)).min(MAX_GAIN)
+}
+
 /// Which hour of a cycle of `hours` it is.
-fn hour(seconds: f64, hours: usize) -> usize {
+pub(super) fn hour(seconds: f64, hours: usize) -> usize {
     ((seconds / HOUR).rem_euclid(hours as f64) as usize).min(hours - 1)
 }
 

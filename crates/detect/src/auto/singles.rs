@@ -1,8 +1,11 @@
-//! Each metric by itself: its band ([`crate::bands`]).
+//! Each metric by itself: its band ([`crate::bands`]), what its season leaves ([`super::rhythm`]) and what comes back daily
+//! ([`super::returning`]).
 
-use larnax_core::{Metric, MetricVerdict, Row, Timestamp, Verdict};
+use larnax_core::{Bounds, Metric, MetricVerdict, Row, Timestamp, Verdict};
 
 use super::calibration::{Calibration, Form};
+use super::returning::Returning;
+use super::rhythm::{Moment, Rhythm, kept};
 use crate::bands::{Band, Caution, Judged};
 use crate::detector::Tuning;
 use crate::row_context::{GIVEN_UP, RowContext, RowFacts, Width, is_value};
@@ -41,10 +44,19 @@ pub(super) struct Judgement {
     pub metric: Option<usize>,
 }
 
+/// A value of the row judged last, NaN where it is missing, and what was subtracted from it.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    raw: f64,
+    offset: f64,
+}
+
 /// One band per metric.
 #[derive(Debug)]
 pub(super) struct Singles {
     pub(super) bands: Vec<Band>,
+    pub(super) rhythm: Rhythm,
+    pub(super) returning: Returning,
     pub(super) last_learnt: Option<Timestamp>,
     /// Past deviations, the largest of each row.
     pub(super) calibration: Calibration,
@@ -52,6 +64,11 @@ pub(super) struct Singles {
     moving: f64,
     // Of the row judged last:
     judged: Vec<Judged>,
+    /// Empty where no days are kept.
+    taken: Vec<Taken>,
+    /// How many half-widths are allowed at this hour, at least 1; empty likewise.
+    allowances: Vec<f64>,
+    moment: Moment,
     largest: f64,
     row: RowContext,
     width: Width,
@@ -62,10 +79,15 @@ impl Singles {
     pub(super) fn new() -> Self {
         Self {
             bands: Vec::new(),
+            rhythm: Rhythm::new(0),
+            returning: Returning::new(0),
             last_learnt: None,
             calibration: Calibration::new(),
             moving: 1.0,
             judged: Vec::new(),
+            taken: Vec::new(),
+            allowances: Vec::new(),
+            moment: Moment::default(),
             largest: 0.0,
             row: RowContext::default(),
             width: Width::new(),
@@ -75,8 +97,19 @@ impl Singles {
     /// Of metrics with these bands.
     pub(super) fn with(bands: Vec<Band>, calibration: Calibration, last_learnt: Option<Timestamp>) -> Self {
         let moving = bands.iter().filter(|band| band.moves()).count().max(1) as f64;
-        let judged = vec![Judged::default(); bands.len()];
-        Self { bands, calibration, last_learnt, moving, judged, ..Self::new() }
+        let width = bands.len();
+        Self {
+            bands,
+            rhythm: Rhythm::new(width),
+            returning: Returning::new(kept(width)),
+            calibration,
+            last_learnt,
+            moving,
+            judged: vec![Judged::default(); width],
+            taken: vec![Taken { raw: f64::NAN, offset: 0.0 }; kept(width)],
+            allowances: vec![1.0; kept(width)],
+            ..Self::new()
+        }
     }
 
     fn context(&mut self, time: Timestamp, context: &Context) -> RowContext {
@@ -97,6 +130,8 @@ impl Singles {
         context: &Context,
     ) -> Judgement {
         self.row = self.context(row.time, context);
+        self.moment = Moment::of(row.time.seconds());
+        self.returning.allow(row.time.seconds(), &mut self.allowances);
         let mut caution = Caution::at(0.0, &self.row);
         let mut judgement = Judgement::default();
         let slots = self.judged.iter_mut().zip(&mut verdict.metrics);
@@ -106,10 +141,14 @@ impl Singles {
             *judged = Judged::default();
             let known = band.seen > 0.0 && band.missing < GIVEN_UP;
             judgement.expected += u32::from(known);
+            let offset = self.rhythm.offset(i, &self.moment);
+            if let Some(taken) = self.taken.get_mut(i) {
+                *taken = Taken { raw: x, offset };
+            }
             if !is_value(x) {
                 band.missing += self.row.dt;
                 if band.shown() {
-                    out.expected = if band.wanders() { band.local } else { band.mean };
+                    out.expected = offset + if band.wanders() { band.local } else { band.mean };
                 }
                 continue;
             }
@@ -117,11 +156,17 @@ impl Singles {
             if !band.shown() {
                 continue;
             }
-            *judged = band.judge(x, &metric.bounds, &self.row, &mut caution);
+            *judged = band.judge(x - offset, &without(offset, &metric.bounds), &self.row, &mut caution);
+            let mut half_width = judged.half_width;
+            if let Some(&allowance) = self.allowances.get(i).filter(|_| !metric.bounds.excludes(x)) {
+                judged.deviation /= allowance;
+                half_width *= allowance;
+            }
+            let expected = judged.expected + offset;
             *out = MetricVerdict {
-                expected: judged.expected,
-                lower: judged.expected - judged.half_width,
-                upper: judged.expected + judged.half_width,
+                expected,
+                lower: expected - half_width,
+                upper: expected + half_width,
                 deviation: judged.deviation,
             };
             let counts = context.provisional || band.ready(context.warm_up);
@@ -138,12 +183,20 @@ impl Singles {
     /// Hot: no allocation.
     pub(super) fn learn(&mut self, row: Row<'_>, weight: f64, ready: bool) {
         let mut moving = 0u32;
-        for ((band, &x), judged) in self.bands.iter_mut().zip(row.values).zip(&self.judged) {
+        self.returning.pass(row.time);
+        for (i, ((band, &x), judged)) in self.bands.iter_mut().zip(row.values).zip(&self.judged).enumerate() {
             if is_value(x) {
+                let taken = self.taken.get(i).copied().unwrap_or(Taken { raw: x, offset: 0.0 });
+                let allowance = self.allowances.get(i).copied().unwrap_or(1.0);
                 if weight > 0.0 {
-                    band.learn(x, judged, weight, &self.row);
+                    // What is allowed at this hour must not widen the band of all others.
+                    let weight = weight / allowance;
+                    band.learn_without_season(x, x - taken.offset, judged, weight, &self.row);
                 } else {
                     band.suspect(judged);
+                }
+                if ready {
+                    self.returning.note(i, judged.deviation * allowance);
                 }
             }
             moving += u32::from(band.moves());
@@ -159,16 +212,17 @@ impl Singles {
         if weight > 0.0 {
             self.moving = f64::from(moving.max(1));
             self.last_learnt = Some(row.time);
+            self.rhythm.learn(row, weight, self.row.dt);
         }
     }
 
     /// The stretch of flagged rows is over.
     pub(super) fn settle(&mut self, was_anomaly: bool, tail: f64) {
         self.calibration.settle(was_anomaly, tail, &LARGEST);
-        for (band, judged) in self.bands.iter_mut().zip(&self.judged) {
+        for (i, (band, judged)) in self.bands.iter_mut().zip(&self.judged).enumerate() {
             band.settle(was_anomaly);
             if was_anomaly && judged.deviation.abs() > 1.0 {
-                band.reseat(judged.value);
+                band.reseat(self.taken.get(i).map_or(judged.value, |taken| taken.raw), judged.value);
             }
         }
     }
@@ -181,6 +235,9 @@ impl Singles {
     /// What is there now is normal.
     pub(super) fn adopt(&mut self) {
         self.bands.iter_mut().for_each(Band::adopt);
+        for (i, taken) in self.taken.iter().enumerate().filter(|(_, taken)| is_value(taken.raw)) {
+            self.rhythm.adopt(i, taken.raw, &self.moment);
+        }
         self.last_learnt = None;
     }
 
@@ -188,13 +245,25 @@ impl Singles {
     pub(super) fn rearrange(&mut self, from: &[Option<usize>]) {
         let bands =
             from.iter().map(|at| at.and_then(|at| self.bands.get(at)).cloned().unwrap_or_default()).collect();
+        let kept = if kept(from.len()) > 0 { from } else { &[] };
+        let (rhythm, returning) = (self.rhythm.rearranged(from), self.returning.rearranged(kept));
         *self = Self::with(bands, self.calibration.clone(), self.last_learnt);
+        (self.rhythm, self.returning) = (rhythm, returning);
     }
 
     /// Bytes held besides itself.
     pub(super) fn bytes(&self) -> usize {
         self.bands.capacity() * size_of::<Band>()
             + self.judged.capacity() * size_of::<Judged>()
+            + self.taken.capacity() * size_of::<Taken>()
+            + self.allowances.capacity() * size_of::<f64>()
+            + self.rhythm.bytes()
+            + self.returning.bytes()
             + self.calibration.bytes()
     }
+}
+
+/// Bounds of what is left when `offset` is subtracted.
+fn without(offset: f64, bounds: &Bounds) -> Bounds {
+    Bounds { lowest: bounds.lowest - offset, highest: bounds.highest - offset, ..*bounds }
 }

@@ -319,7 +319,7 @@ impl Detector for Birch {
         for (band, judged) in self.bands.iter_mut().zip(&self.judged) {
             band.settle(was_anomaly);
             if was_anomaly && judged.deviation.abs() > 1.0 {
-                band.reseat(judged.value);
+                band.reseat(judged.value, judged.value);
             }
         }
         self.threshold.settle(was_anomaly);

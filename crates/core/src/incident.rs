@@ -1,0 +1,168 @@
+//! Incidents: anomalies that belong together, with ranked causes or "cause unknown".
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::anomaly::stable_hash;
+use crate::{AnomalyId, ComponentId, MetricName, Timestamp};
+
+/// A stable name: sixteen hexadecimal digits of a hash of the anomaly that began it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IncidentId(u64);
+
+impl IncidentId {
+    /// The incident that begins with this anomaly: whoever builds it gives it the same id.
+    pub fn of(first: AnomalyId) -> Self {
+        Self(stable_hash(&["incident", &first.to_string()]))
+    }
+}
+
+impl fmt::Display for IncidentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for IncidentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// A text that is not sixteen hexadecimal digits.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("`{0}` is not an incident id: expected sixteen hexadecimal digits")]
+pub struct IncidentIdError(String);
+
+impl FromStr for IncidentId {
+    type Err = IncidentIdError;
+
+    fn from_str(text: &str) -> Result<Self, IncidentIdError> {
+        match u64::from_str_radix(text, 16) {
+            Ok(id) if text.len() == 16 => Ok(Self(id)),
+            _ => Err(IncidentIdError(text.chars().take(40).collect())),
+        }
+    }
+}
+
+impl Serialize for IncidentId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for IncidentId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Anomalies that belong together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Incident {
+    /// Its name.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "1f0c2a9e5b7d4c33"))]
+    pub id: IncidentId,
+    /// The earliest onset of its anomalies.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub onset: Timestamp,
+    /// When its first anomaly opened.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub opened: Timestamp,
+    /// When it last gained an anomaly, or one of its anomalies was last seen.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub last_seen: Timestamp,
+    /// When its last anomaly closed; none while one is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub closed: Option<Timestamp>,
+    /// Whether one of its anomalies was worth an alert: then it is told, once.
+    pub alerted: bool,
+    /// Its anomalies, by onset.
+    pub anomalies: Vec<IncidentAnomaly>,
+    /// What is known of its cause so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diagnosis: Option<Diagnosis>,
+    /// Counts its changes, from 0.
+    pub sequence: u32,
+}
+
+/// One of an incident's anomalies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct IncidentAnomaly {
+    /// Which.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub id: AnomalyId,
+    /// Whose.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "service/shop/orders"))]
+    pub component: ComponentId,
+    /// When it began.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub onset: Timestamp,
+    /// When it ended; none while it is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub closed: Option<Timestamp>,
+}
+
+/// What is known of the cause of an incident.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Diagnosis {
+    /// Whether the first candidate is named as the cause. Otherwise the cause is unknown, and candidates are only what is
+    /// most unusual.
+    pub known: bool,
+    /// How sure that is: of what was named with so much, about this share was right on public data. 0 to 1.
+    pub confidence: f64,
+    /// Where it may have begun, most likely first.
+    pub candidates: Vec<Candidate>,
+    /// Why it says what it says, or why it can't say: a sentence for each reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// A component where an incident may have begun.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Candidate {
+    /// Which.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "service/shop/orders"))]
+    pub component: ComponentId,
+    /// Larger is likelier; only to be compared within one diagnosis.
+    pub score: f64,
+    /// When it first left what it usually does; none where that can't be seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub onset: Option<Timestamp>,
+    /// How far that may be off, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onset_error_seconds: Option<f64>,
+    /// What it did, the most unusual metric first.
+    pub metrics: Vec<CandidateMetric>,
+    /// Why it is a candidate, in sentences for people.
+    pub reasons: Vec<String>,
+    /// How it reaches what was noticed: this component first, then who depends on it, and so on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub path: Vec<ComponentId>,
+}
+
+/// What a metric of a candidate did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CandidateMetric {
+    /// Which.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub metric: MetricName,
+    /// Its mean before the onset.
+    pub before: f64,
+    /// The value farthest from that since.
+    pub extreme: f64,
+    /// The distance between them in deviations of the time before, signed.
+    pub deviation: f64,
+}
