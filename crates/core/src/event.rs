@@ -14,27 +14,29 @@ pub const ANOMALY_CLOSED: &str = "io.larnax.anomaly.closed.v1";
 /// An agent is alive and has nothing else to say.
 pub const HEARTBEAT: &str = "io.larnax.heartbeat.v1";
 
-/// A CloudEvent 1.0 about an anomaly, in its JSON form.
-///
-/// The id is a stable hash of component, onset and sequence: the same event has the same id however often it is sent.
+/// An event about an anomaly. The id is a stable hash of component, onset and sequence: the same event has the same id however
+/// often it is sent.
+pub type Event = CloudEvent<AnomalyEvent>;
+
+/// A CloudEvent 1.0, in its JSON form.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Event {
+pub struct CloudEvent<D> {
     /// Always `1.0`.
     pub specversion: String,
     /// Stable.
     pub id: String,
-    /// Which agent says it, as a URI reference: `/larnax/edge/HOSTNAME`.
+    /// Who says it, as a URI reference: `/larnax/edge/HOSTNAME`.
     pub source: String,
     /// One of the types of this file.
     pub r#type: String,
-    /// The component.
+    /// The component, or whatever else it is about.
     pub subject: String,
     /// When it happened.
     pub time: Timestamp,
     /// Always `application/json`.
     pub datacontenttype: String,
     /// What happened.
-    pub data: AnomalyEvent,
+    pub data: D,
 }
 
 /// The data of an anomaly event.

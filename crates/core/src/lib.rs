@@ -6,6 +6,7 @@
 pub mod anomaly;
 pub mod component;
 pub mod event;
+pub mod event_log;
 pub mod evidence;
 pub mod incident;
 pub mod model_store;
@@ -17,7 +18,8 @@ pub mod verdict;
 
 pub use anomaly::{Anomaly, AnomalyId, AnomalyKind, CloseReason, Transition};
 pub use component::{Component, ComponentId};
-pub use event::Event;
+pub use event::{CloudEvent, Event};
+pub use event_log::{Appended, EventLog, LogError, Logged, RawEvent};
 pub use evidence::{Evidence, MetricEvidence, Window};
 pub use incident::{Candidate, CandidateMetric, Diagnosis, Incident, IncidentAnomaly, IncidentId};
 pub use model_store::{ModelStore, StoreError};
