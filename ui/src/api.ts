@@ -36,9 +36,41 @@ export interface Status {
   cpu_seconds: number;
   resident_bytes: number;
   budgets: { group: string; allowed: number; period_seconds: number; given: number; bar: number }[];
-  sinks: { name: string; pending: number; delivered: number; refused: number; error: string | null }[];
+  sinks: Sink[];
   notices: string[];
   listeners: { address: string; process: string | null; watched: boolean }[];
+}
+
+export interface Sink {
+  name: string;
+  pending: number;
+  delivered: number;
+  refused: number;
+  error: string | null;
+}
+
+export interface Hub {
+  version: string;
+  name: string;
+  started: string;
+  now: string;
+  acting: boolean;
+  agents: number;
+  open_incidents: number;
+  topology_components: number;
+  topology_edges: number;
+  sinks: Sink[];
+  cpu_seconds: number;
+  resident_bytes: number;
+}
+
+export interface Agent {
+  agent: string;
+  version: string;
+  since: string;
+  last_heard: string;
+  clock_ahead_seconds: number;
+  components: { id: string }[];
 }
 
 export interface Anomaly {
@@ -71,10 +103,63 @@ export interface History {
   metrics: MetricHistory[];
 }
 
+export interface Edge {
+  from: string;
+  to: string;
+  kind: 'calls' | 'runs_on';
+}
+
+export interface CandidateMetric {
+  metric: string;
+  before: number;
+  extreme: number;
+  deviation: number;
+  points?: [number, number][];
+}
+
+export interface Candidate {
+  component: string;
+  score: number;
+  onset?: string;
+  metrics: CandidateMetric[];
+  reasons: string[];
+  path?: string[];
+}
+
+export interface Diagnosis {
+  known: boolean;
+  confidence: number;
+  candidates: Candidate[];
+  edges?: Edge[];
+  notes?: string[];
+}
+
+export interface IncidentAnomaly {
+  id: string;
+  component: string;
+  onset: string;
+  closed?: string;
+}
+
+export interface Incident {
+  id: string;
+  onset: string;
+  opened: string;
+  last_seen: string;
+  closed?: string;
+  merged_into?: string;
+  alerted: boolean;
+  anomalies: IncidentAnomaly[];
+  diagnosis?: Diagnosis;
+}
+
 /** The agent wants a token, and the one that was given is not it. */
 export class TokenWanted extends Error {}
 
 const TOKEN = 'larnax-token';
+
+/** There is nothing at this path: the program has another role. */
+class Absent extends Error {}
 
 /** Kept for this tab only. */
 export const keepToken = (token: string) => sessionStorage.setItem(TOKEN, token);
@@ -85,6 +170,7 @@ async function ask(path: string, init: RequestInit = {}): Promise<Response> {
   if (token) headers.set('Authorization', `Bearer ${token}`);
   const response = await fetch(`/api/v1/${path}`, { ...init, headers });
   if (response.status === 401) throw new TokenWanted();
+  if (response.status === 404) throw new Absent(`${path}: ${await response.text()}`);
   if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
   return response;
 }
@@ -93,9 +179,29 @@ async function get<T>(path: string): Promise<T> {
   return (await ask(path)).json();
 }
 
-export const status = () => get<Status>('status');
+/** None where the path is that of another role. */
+function where<T>(answer: Promise<T>): Promise<T | null> {
+  return answer.catch((reason) => {
+    if (reason instanceof Absent) return null;
+    throw reason;
+  });
+}
+
+/** The agent; none where only a hub answers. */
+export const status = () => where(get<Status>('status'));
+/** The hub; none where only an agent answers. */
+export const hub = () => where(get<Hub>('hub'));
+export const agents = () => get<Agent[]>('agents');
 export const components = () => get<Component[]>('components');
 export const anomalies = async () => (await get<{ anomaly: Anomaly }[]>('anomalies')).map((report) => report.anomaly);
+
+/** The latest incidents, and the one that is linked; none where there is no hub. */
+export async function incidents(linked?: string): Promise<Incident[]> {
+  const list = (await where(get<Incident[]>('incidents?limit=50'))) ?? [];
+  if (!linked || list.some((incident) => incident.id === linked)) return list;
+  const one = await where(get<Incident>(`incidents/${linked}`));
+  return one ? [...list, one] : list;
+}
 
 export function history(component: string, metrics: string[] = []): Promise<History> {
   const query = new URLSearchParams({ component });

@@ -3,35 +3,56 @@
 import { useEffect, useState } from 'preact/hooks';
 import * as api from './api';
 import { Anomalies } from './anomalies';
+import { Incidents } from './incidents';
 import { Detail } from './detail';
 import { Sparkline } from './charts';
+import { HubPage } from './hub';
+import { Sinks } from './sinks';
 import { span, states } from './words';
 
-interface Everything {
+/** What an agent knows, and the hub beside it if there is one. */
+interface Watched {
   status: api.Status;
+  hub: api.Hub | null;
   components: api.Component[];
   anomalies: api.Anomaly[];
+  incidents: api.Incident[];
   scores: Map<string, number[]>;
+}
+
+/** What a hub by itself knows. */
+interface Gathered {
+  status: null;
+  hub: api.Hub;
+  agents: api.Agent[];
+  incidents: api.Incident[];
 }
 
 /** How many sparklines are fetched; a page with more components shows those that score highest. */
 const MAX_SPARKLINES = 40;
 
-async function load(): Promise<Everything> {
-  const [status, components, anomalies] = await Promise.all([api.status(), api.components(), api.anomalies()]);
+async function load(incident?: string): Promise<Watched | Gathered> {
+  const [status, hub, incidents] = await Promise.all([api.status(), api.hub(), api.incidents(incident)]);
+  if (!status) {
+    if (!hub) throw new Error('neither an agent nor a hub answers');
+    return { status, hub, incidents, agents: await api.agents() };
+  }
+  const [components, anomalies] = await Promise.all([api.components(), api.anomalies()]);
   const shown = [...components].sort((a, b) => b.score - a.score).slice(0, MAX_SPARKLINES);
   const histories = await Promise.all(shown.map((component) => api.history(component.id).catch(() => null)));
   const scores = new Map(histories.flatMap((h) => (h ? [[h.component, h.anomaly_score] as const] : [])));
-  return { status, components, anomalies, scores };
+  return { status, hub, components, anomalies, incidents, scores };
 }
 
 export function Page() {
-  const [all, setAll] = useState<Everything | null>(null);
+  const [all, setAll] = useState<Watched | Gathered | null>(null);
   const [error, setError] = useState<string | null>(null);
   const [locked, setLocked] = useState(false);
   const [picked, setPicked] = useState<string | null>(() => decodeURIComponent(location.hash.slice(1)) || null);
   // Alerts link to /anomalies/ID: the component of that anomaly is shown, unless another one is picked.
   const linked = /^\/anomalies\/([0-9a-f]+)$/.exec(location.pathname)?.[1];
+  // And to /incidents/ID, where a hub tells.
+  const incident = /^\/incidents\/([0-9a-f]+)$/.exec(location.pathname)?.[1];
   const [tick, setTick] = useState(0);
 
   useEffect(() => {
@@ -42,7 +63,7 @@ export function Page() {
 
   useEffect(() => {
     let stop = false;
-    load()
+    load(incident)
       .then((loaded) => {
         if (stop) return;
         setAll(loaded);
@@ -55,7 +76,7 @@ export function Page() {
         else setError(String(reason));
       })
       .finally(() => {
-        const interval = all ? Math.max(2, Math.min(10, all.status.interval_seconds)) : 2;
+        const interval = Math.max(2, Math.min(10, all?.status?.interval_seconds ?? 2));
         if (!stop) setTimeout(() => !stop && setTick(tick + 1), interval * 1000);
       });
     return () => {
@@ -64,18 +85,20 @@ export function Page() {
   }, [tick]);
 
   if (locked) return <Token onGiven={() => setTick(tick + 1)} />;
-  if (!all) return <main class="lonely">{error ? `The agent doesn't answer: ${error}` : 'Asking the agent …'}</main>;
+  if (!all) return <main class="lonely">{error ? `Larnax doesn't answer: ${error}` : 'Asking Larnax …'}</main>;
+  if (!all.status) return <HubPage {...all} linked={incident} error={error} />;
   const worst = [...all.components].sort((a, b) => b.score - a.score)[0];
   const asked = picked ?? all.anomalies.find((a) => a.id === linked)?.component;
   const chosen = all.components.find((c) => c.id === asked) ?? worst;
   return (
     <>
-      <Head status={all.status} components={all.components} error={error} />
+      <Head status={all.status} components={all.components} incidents={all.incidents} error={error} />
       <main>
+        <Incidents incidents={all.incidents} linked={incident} now={all.status.now} />
         <Anomalies anomalies={all.anomalies} linked={linked} now={all.status.now} onChange={() => setTick(tick + 1)} />
         <Components components={all.components} scores={all.scores} chosen={chosen?.id} now={all.status.now} />
         {chosen && <Detail key={chosen.id} component={chosen} tick={tick} />}
-        <Foot status={all.status} />
+        <Foot status={all.status} hub={all.hub} />
       </main>
     </>
   );
@@ -91,7 +114,10 @@ function Token({ onGiven }: { onGiven: () => void }) {
   return (
     <main class="lonely">
       <form onSubmit={give}>
-        <p>This agent wants its token: that of <code>api.bearer_token_file</code> in its config.</p>
+        <p>
+          A token is wanted: that of <code>api.bearer_token_file</code> in the agent's config, or of the hub's{' '}
+          <code>--token-file</code>.
+        </p>
         <input type="password" value={token} onInput={(event) => setToken(event.currentTarget.value)} aria-label="token" />{' '}
         <button>Show</button>
       </form>
@@ -99,14 +125,18 @@ function Token({ onGiven }: { onGiven: () => void }) {
   );
 }
 
-function Head({ status, components, error }: { status: api.Status; components: api.Component[]; error: string | null }) {
+function Head(props: { status: api.Status; components: api.Component[]; incidents: api.Incident[]; error: string | null }) {
+  const { status, components, incidents, error } = props;
+  const open = incidents.filter((incident) => !incident.closed).length;
   const up = (Date.parse(status.now) - Date.parse(status.started)) / 1000;
   const cpu = (1000 * status.cpu_seconds) / Math.max(up, 1);
   const learning = components.filter((c) => c.state === 'warming_up');
   const left = Math.max(0, ...learning.map((c) => c.warm_up_remaining_seconds ?? 0));
   const [tone, sentence] = error
     ? ['bad', `The agent stopped answering: ${error}`]
-    : status.open_anomalies > 0
+    : open > 0
+      ? ['bad', open === 1 ? 'One incident is open.' : `${open} incidents are open.`]
+      : status.open_anomalies > 0
       ? ['bad', status.open_anomalies === 1 ? 'One anomaly is open.' : `${status.open_anomalies} anomalies are open.`]
       : learning.length > 0
         ? ['learning', `Learning what is normal: ${span(left)} left. Bands are provisional.`]
@@ -170,7 +200,7 @@ function Components(props: { components: api.Component[]; scores: Map<string, nu
   );
 }
 
-function Foot({ status }: { status: api.Status }) {
+function Foot({ status, hub }: { status: api.Status; hub: api.Hub | null }) {
   const unwatched = status.listeners.filter((listener) => !listener.watched);
   return (
     <section class="foot">
@@ -180,11 +210,7 @@ function Foot({ status }: { status: api.Status }) {
           an alert must exceed a score of {b.bar.toFixed(2)}.
         </p>
       ))}
-      {status.sinks.map((s) => (
-        <p key={s.name}>
-          <b>{s.name}:</b> {s.delivered} event{s.delivered === 1 ? '' : 's'} delivered, {s.pending} waiting{s.error ? `: ${s.error}` : '.'}
-        </p>
-      ))}
+      <Sinks sinks={[...status.sinks, ...(hub?.sinks ?? [])]} />
       {status.notices.map((notice) => (
         <p key={notice} class="problem">
           {notice}

@@ -21,6 +21,10 @@ const REFERENCES: &[Reference] = &[
         write: &["run", "--package", "larnax-edge-role", "--features", "openapi", "--example", "openapi"],
         check: &["test", "--package", "larnax-edge-role", "--features", "openapi", "--test", "openapi"],
     },
+    Reference {
+        write: &["run", "--package", "larnax-hub", "--features", "openapi", "--example", "openapi"],
+        check: &["test", "--package", "larnax-hub", "--features", "openapi", "--test", "openapi"],
+    },
 ];
 
 /// Writes all references anew.

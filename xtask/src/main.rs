@@ -36,8 +36,13 @@ cargo xtask bench detect [--data DIR] [--detector NAME]... [--record]
 cargo xtask bench quota [--detector NAME]... [--short]
         Collecting by interval, detectors under CPU quotas, and both together on a tenth of a CPU. Needs root.
         --short  a few minutes, to see that it works; its figures are not kept
+cargo xtask bench hub [--seconds 30]
+        How many anomaly events a second a hub on SQLite takes from its edges, and what that costs.
 cargo xtask bench load [--rounds 5] [--detector NAME]
         Loads this machine with stress-ng in five ways, and says which larnax-edge noticed and how soon.
+cargo xtask bench shop [--seeds 5] [--learn 160] [--fault NAME]... [--note TEXT]
+        Breaks the shop in ten ways a seed, with decoys in between, and says how soon `larnax up` had an incident, and
+        whether it names the right service, beside simple rules. A quarter of an hour a seed.
 ";
 
 fn main() -> ExitCode {

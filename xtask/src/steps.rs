@@ -80,18 +80,26 @@ pub(crate) const STEPS: &[Step] = &[
     },
 ];
 
+/// The tests of a crate against a real peer, compiled with its feature `with-peers`: without peers, no other step can run them.
+/// Crate and test.
+const WITH_PEERS: [(&str, &str); 2] = [("larnax-store", "postgres"), ("larnax-bus", "rabbitmq")];
+
 fn format() -> Result<Outcome> {
     cargo::run(&mut cargo(&["fmt", "--all", "--check"])).map(|()| Outcome::Passed)
 }
 
 fn lint() -> Result<Outcome> {
-    let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"];
-    cargo::run(&mut cargo(&clippy)).map(|()| Outcome::Passed)
+    let mut clippy = cargo(&["clippy", "--workspace", "--all-targets", "--quiet"]);
+    for (package, _) in WITH_PEERS {
+        clippy.arg("--features").arg(format!("{package}/with-peers"));
+    }
+    cargo::run(clippy.args(["--", "--deny", "warnings"])).map(|()| Outcome::Passed)
 }
 
 fn unit() -> Result<Outcome> {
     let test = ["test", "--workspace", "--exclude", "larnax-e2e", "--no-fail-fast"];
-    cargo::run(&mut cargo(&test)).map(|()| Outcome::Passed)
+    let features = ["--features", "larnax-store/postgres", "--features", "larnax-bus/rabbitmq"];
+    cargo::run(cargo(&test).args(features)).map(|()| Outcome::Passed)
 }
 
 fn generated() -> Result<Outcome> {
@@ -116,5 +124,10 @@ fn build() -> Result<Outcome> {
 fn e2e() -> Result<Outcome> {
     let mut test = cargo(&["test", "--package", "larnax-e2e", "--no-fail-fast"]);
     test.env("LARNAX_PEERS", peers::folder()).env("LARNAX_PROGRAMS", cargo::target().join("release"));
-    cargo::run(&mut test).map(|()| Outcome::Passed)
+    let mut outcome = cargo::run(&mut test);
+    for (package, name) in WITH_PEERS {
+        let mut test = cargo(&["test", "--package", package, "--features", "with-peers", "--test", name]);
+        outcome = outcome.and(cargo::run(test.arg("--no-fail-fast").env("LARNAX_PEERS", peers::folder())));
+    }
+    outcome.map(|()| Outcome::Passed)
 }

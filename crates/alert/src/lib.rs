@@ -15,6 +15,7 @@ pub mod ring;
 pub mod sinks;
 #[cfg(test)]
 mod testing;
+pub mod told;
 
 pub use error::AlertError;
 pub use evidence::{EvidenceOptions, Judged, evidence};
@@ -24,3 +25,4 @@ pub use sinks::{
     Alertmanager, AlertmanagerOptions, DeliveryError, Health, JsonLines, JsonLinesOptions, Output, Sink,
     SinkStatus, Webhook, WebhookOptions, deliver_loop,
 };
+pub use told::Told;

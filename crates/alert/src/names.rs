@@ -1,7 +1,7 @@
 //! The names that other systems see: alerts, labels, annotations, links. Routes and silences are built on them, so they
 //! stay as they are.
 
-use larnax_core::{AnomalyId, AnomalyKind};
+use larnax_core::{AnomalyId, AnomalyKind, IncidentId};
 
 /// The alert for values that differ from what was learnt.
 pub const ALERT_ANOMALY: &str = "LarnaxAnomaly";
@@ -9,6 +9,8 @@ pub const ALERT_ANOMALY: &str = "LarnaxAnomaly";
 pub const ALERT_TARGET_ABSENT: &str = "LarnaxTargetAbsent";
 /// The alert for metrics that vanished.
 pub const ALERT_METRIC_ABSENT: &str = "LarnaxMetricAbsent";
+/// The alert for an incident, however many anomalies it gathers.
+pub const ALERT_INCIDENT: &str = "LarnaxIncident";
 /// Always firing while the agent lives, where it is switched on: route it to a dead man's switch.
 pub const ALERT_HEARTBEAT: &str = "LarnaxHeartbeat";
 
@@ -22,6 +24,8 @@ pub const LABEL_COMPONENT_KIND: &str = "component_kind";
 pub const LABEL_GROUP: &str = "group";
 /// `deviation`, `target_absent` or `metric_absent`.
 pub const LABEL_ANOMALY_KIND: &str = "anomaly_kind";
+/// The incident's id.
+pub const LABEL_INCIDENT: &str = "incident";
 /// `critical`, `warning` or, for the heartbeat, `none`.
 pub const LABEL_SEVERITY: &str = "severity";
 /// The component's own `instance` where it has one (a scraped target), else the agent's name.
@@ -42,4 +46,9 @@ pub const fn alert_of(kind: AnomalyKind) -> (&'static str, &'static str) {
 /// The page about an anomaly under an agent's base URL.
 pub fn anomaly_link(base: &str, id: AnomalyId) -> String {
     format!("{}/anomalies/{id}", base.trim_end_matches('/'))
+}
+
+/// The page about an incident under a hub's base URL.
+pub fn incident_link(base: &str, id: IncidentId) -> String {
+    format!("{}/incidents/{id}", base.trim_end_matches('/'))
 }

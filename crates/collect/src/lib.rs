@@ -9,5 +9,6 @@ pub mod openmetrics;
 pub mod schedule;
 pub mod scrape;
 mod source;
+pub mod topology;
 
 pub use source::{Collected, Cost, ErrorClass, LocalFuture, Source, SourceError};

@@ -17,6 +17,11 @@ impl AnomalyId {
     pub fn of(component: &ComponentId, kind: AnomalyKind, onset: Timestamp) -> Self {
         Self(stable_hash(&[component.as_str(), kind.as_str(), &onset.nanos().to_string()]))
     }
+
+    /// The number that its digits write.
+    pub fn number(self) -> u64 {
+        self.0
+    }
 }
 
 /// The first eight bytes of SHA-256 over the parts, each ended by a zero byte.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::anomaly::{Transition, stable_hash};
-use crate::{Anomaly, Component, Evidence, Timestamp};
+use crate::{Anomaly, Component, Evidence, Incident, Timestamp};
 
 /// An anomaly began. All event types stand in this file.
 pub const ANOMALY_OPENED: &str = "io.larnax.anomaly.opened.v1";
@@ -11,6 +11,14 @@ pub const ANOMALY_OPENED: &str = "io.larnax.anomaly.opened.v1";
 pub const ANOMALY_UPDATED: &str = "io.larnax.anomaly.updated.v1";
 /// An anomaly ended.
 pub const ANOMALY_CLOSED: &str = "io.larnax.anomaly.closed.v1";
+/// An incident began.
+pub const INCIDENT_OPENED: &str = "io.larnax.incident.opened.v1";
+/// An incident gained an anomaly, or more is known of its cause.
+pub const INCIDENT_UPDATED: &str = "io.larnax.incident.updated.v1";
+/// An incident ended.
+pub const INCIDENT_CLOSED: &str = "io.larnax.incident.closed.v1";
+/// Somebody changed a component: its subject. Published by whoever deploys, configures or scales.
+pub const CHANGE: &str = "io.larnax.change.v1";
 /// An agent is alive and has nothing else to say.
 pub const HEARTBEAT: &str = "io.larnax.heartbeat.v1";
 
@@ -53,6 +61,37 @@ pub struct AnomalyEvent {
     /// What it can be judged by; with the opening event, and with updates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
+}
+
+/// The data of an incident event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IncidentEvent {
+    /// What happened to it.
+    pub transition: Transition,
+    /// The incident as it stands. Its sequence counts its events.
+    pub incident: Incident,
+}
+
+impl CloudEvent<IncidentEvent> {
+    /// Wraps what happened.
+    pub fn new(source: &str, time: Timestamp, data: IncidentEvent) -> Self {
+        let incident = &data.incident;
+        Self {
+            specversion: "1.0".to_owned(),
+            id: format!("{}-{}", incident.id, incident.sequence),
+            source: source.to_owned(),
+            r#type: match data.transition {
+                Transition::Opened => INCIDENT_OPENED,
+                Transition::Updated => INCIDENT_UPDATED,
+                Transition::Closed => INCIDENT_CLOSED,
+            }
+            .to_owned(),
+            subject: incident.id.to_string(),
+            time,
+            datacontenttype: "application/json".to_owned(),
+            data,
+        }
+    }
 }
 
 impl Event {

@@ -66,6 +66,10 @@ pub trait EventLog: Send + Sync {
     /// Up to `limit` events after `sequence`, oldest first. What retention has removed is left out.
     fn read_after(&self, sequence: u64, limit: usize) -> Result<Vec<Logged>, LogError>;
 
+    /// Which life of the log this is: a name that changes when older contents come back, as from a backup. A reader that knows
+    /// another one can't trust its sequence and begins with the oldest event.
+    fn epoch(&self) -> Result<String, LogError>;
+
     /// The sequence of the oldest event that is still there and of the newest ever appended; (0, 0) while there is none.
     fn bounds(&self) -> Result<(u64, u64), LogError>;
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::anomaly::stable_hash;
-use crate::{AnomalyId, ComponentId, MetricName, Timestamp};
+use crate::{AnomalyId, ComponentId, Edge, MetricName, Timestamp};
 
 /// A stable name: sixteen hexadecimal digits of a hash of the anomaly that began it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,6 +16,11 @@ impl IncidentId {
     /// The incident that begins with this anomaly: whoever builds it gives it the same id.
     pub fn of(first: AnomalyId) -> Self {
         Self(stable_hash(&["incident", &first.to_string()]))
+    }
+
+    /// The number that its digits write.
+    pub fn number(self) -> u64 {
+        self.0
     }
 }
 
@@ -84,6 +89,13 @@ pub struct Incident {
     pub alerted: bool,
     /// Its anomalies, by onset.
     pub anomalies: Vec<IncidentAnomaly>,
+    /// Anomalies that belong to it but are not listed, because it has too many: those with the latest onsets.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: u64,
+    /// The incident that it turned out to be a part of; then it is closed, and that one goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub merged_into: Option<IncidentId>,
     /// What is known of its cause so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diagnosis: Option<Diagnosis>,
@@ -101,6 +113,9 @@ pub struct IncidentAnomaly {
     /// Whose.
     #[cfg_attr(feature = "openapi", schema(value_type = String, example = "service/shop/orders"))]
     pub component: ComponentId,
+    /// Who told of it: the `source` of its events. Empty where that is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source: String,
     /// When it began.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub onset: Timestamp,
@@ -108,6 +123,13 @@ pub struct IncidentAnomaly {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub closed: Option<Timestamp>,
+    /// How far its times were moved into the past, in seconds, because the clock of who told of it runs ahead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skew_seconds: Option<f64>,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What is known of the cause of an incident.
@@ -121,6 +143,12 @@ pub struct Diagnosis {
     pub confidence: f64,
     /// Where it may have begun, most likely first.
     pub candidates: Vec<Candidate>,
+    /// The part of the topology that is involved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edges: Vec<Edge>,
+    /// How many bytes of evidence were pulled for it.
+    #[serde(default)]
+    pub evidence_bytes: u64,
     /// Why it says what it says, or why it can't say: a sentence for each reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -165,4 +193,7 @@ pub struct CandidateMetric {
     pub extreme: f64,
     /// The distance between them in deviations of the time before, signed.
     pub deviation: f64,
+    /// For a small chart: seconds after the incident's onset, and the value then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub points: Vec<(f64, f64)>,
 }

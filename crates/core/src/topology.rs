@@ -43,6 +43,9 @@ pub enum TopologySource {
 }
 
 /// What one source has to say since its last delta. What it does not repeat within `ttl_seconds` is forgotten.
+///
+/// What a person wrote is whole each time: a delta of [`TopologySource::Config`] stands for all that the same `by` said
+/// before, because there `removed_edges` means something else than "no longer".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TopologyDelta {

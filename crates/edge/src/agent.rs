@@ -6,16 +6,18 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use larnax_collect::{Collected, Cost, SourceError};
-use larnax_core::{AnomalyId, Batch, Clock, ComponentId, Timestamp};
+use larnax_core::{AnomalyId, Batch, Clock, Component, ComponentId, Timestamp};
 use larnax_detect::{AlertBudget, Change};
 use tokio::sync::Notify;
 
+use crate::hub::Link;
 use crate::journal::Journal;
 use crate::keeper::Keeper;
 use crate::plan::{ComponentPlan, Plan};
 use crate::server::api::ListenerReport;
-use crate::sinks::Running;
+use crate::sight::Sight;
 use crate::watched::Watched;
+use larnax_notify::Running;
 
 /// How many notices are kept.
 const MAX_NOTICES: usize = 50;
@@ -34,6 +36,10 @@ pub(crate) struct Agent {
     pub(crate) journal: Journal,
     pub(crate) listeners: Vec<ListenerReport>,
     pub(crate) sinks: Running,
+    /// The session with the hub.
+    pub(crate) link: Option<Link>,
+    /// What it knows of the topology.
+    pub(crate) sight: Sight,
     notices: VecDeque<String>,
     disk_tried: Timestamp,
     keeper: Keeper,
@@ -43,6 +49,8 @@ pub(crate) struct Agent {
 
 /// What the agent is made with.
 pub(crate) struct AgentParts {
+    /// The machine's name.
+    pub hostname: String,
     /// Time.
     pub clock: Rc<dyn Clock>,
     /// Where it keeps what it learns; none keeps nothing.
@@ -71,6 +79,8 @@ impl Agent {
             journal: parts.journal,
             listeners: parts.listeners,
             sinks: Running::default(),
+            link: None,
+            sight: Sight::new(parts.hostname),
             notices: VecDeque::new(),
             disk_tried: Timestamp::default(),
             keeper,
@@ -86,6 +96,7 @@ impl Agent {
     pub(crate) fn apply(&mut self, plan: &Plan) {
         let now = self.clock.now();
         self.interval = plan.interval;
+        self.sight.apply(plan);
         self.notices(plan.notices.iter().cloned());
         self.apply_budgets(plan);
         let mut old: BTreeMap<ComponentId, Watched> =
@@ -233,6 +244,11 @@ impl Agent {
     /// The component with this name.
     pub(crate) fn component(&self, id: &ComponentId) -> Option<&Watched> {
         self.components.iter().find(|c| c.component().id == *id)
+    }
+
+    /// What it watches.
+    pub(crate) fn watched_components(&self) -> Vec<Component> {
+        self.components.iter().map(|watched| watched.component().clone()).collect()
     }
 
     /// Writes down everything: before the end.

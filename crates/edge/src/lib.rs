@@ -5,18 +5,17 @@
 
 pub mod discover;
 pub mod models;
-pub mod process;
 pub mod server;
 pub mod walk;
 
 mod agent;
-mod client;
 mod history;
+pub mod hub;
 mod journal;
 mod keeper;
 mod plan;
 mod report;
-mod sinks;
+mod sight;
 mod tasks;
 mod timer;
 mod watched;
@@ -28,17 +27,23 @@ use std::rc::Rc;
 
 use larnax_alert::{Outbox, OutboxOptions};
 use larnax_core::Clock;
+use larnax_notify::{Identity, Sinks, Speaker};
+use larnax_serve::{Door, Handler, LocalFuture};
+use larnax_session::SessionError;
 use larnax_spec::Config;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use agent::{Agent, AgentParts};
+use hub::{HubAt, HubHere, Way};
 use journal::Journal;
 use plan::Plan;
-use server::{Pages, ServerOptions};
-use sinks::{Identity, Sinks};
+use server::{Answers, Pages};
 use tasks::Collectors;
+
+/// The most connections at once; one more is closed at once.
+const MAX_CONNECTIONS: usize = 64;
 
 /// What the edge role needs.
 pub struct Deps {
@@ -56,6 +61,8 @@ pub struct Deps {
     pub keep_history: bool,
     /// Local listeners, for a person to choose from.
     pub listeners: Vec<server::api::ListenerReport>,
+    /// The hub, where there is one.
+    pub hub: Option<HubAt>,
 }
 
 /// Why the agent can't start.
@@ -80,9 +87,22 @@ pub enum EdgeError {
     /// The outbox or a sink can't be made.
     #[error(transparent)]
     Alert(#[from] larnax_alert::AlertError),
+    /// The hub can't be spoken to as the config says.
+    #[error("the hub: {0}")]
+    Hub(#[from] SessionError),
+    /// The hub of this process can't start.
+    #[error("{0}")]
+    HubHere(String),
     /// The system gives no signals.
     #[error("signals can't be received: {0}")]
     Signals(std::io::Error),
+}
+
+/// The hub of this process, without the way to it.
+struct Here {
+    handler: Rc<dyn Handler>,
+    run: LocalFuture<'static, ()>,
+    stop: LocalFuture<'static, ()>,
 }
 
 /// The edge role, ready to run.
@@ -90,7 +110,11 @@ pub struct Edge {
     listener: TcpListener,
     address: SocketAddr,
     identity: Identity,
-    server: ServerOptions,
+    door: Door,
+    pages: Option<Pages>,
+    way: Option<Way>,
+    here: Option<Here>,
+    speaker: Speaker,
     agent: Rc<RefCell<Agent>>,
     outbox: Rc<Outbox>,
     sinks: Sinks,
@@ -104,8 +128,8 @@ pub struct Edge {
 impl Edge {
     /// Opens everything: listener, outbox, models, evidence.
     pub async fn create(deps: Deps) -> Result<Self, EdgeError> {
-        let Deps { config, reload, state, clock, pages, keep_history, listeners } = deps;
-        let hostname = process::hostname();
+        let Deps { config, reload, state, clock, pages, keep_history, listeners, hub } = deps;
+        let hostname = larnax_serve::process::hostname();
         let plan = Plan::of(&config, &hostname).map_err(EdgeError::Plan)?;
         let token = config.api.token().map(|token| token.read()).transpose().map_err(EdgeError::Token)?;
         let wanted = config.listen.0;
@@ -115,16 +139,32 @@ impl Edge {
 
         let source = format!("/larnax/edge/{hostname}");
         let identity = Identity {
-            page: page_url(address, &hostname, pages.is_some()),
+            page: larnax_serve::url_of("http", address, &hostname)
+                + if pages.is_some() { "" } else { "api/v1/anomalies" },
             source: source.clone(),
             hostname,
         };
-        let sinks = Sinks::of(&config, &identity, &clock)?;
-        let options = OutboxOptions { max_bytes: config.alerts.spool.max_bytes.0, sinks: sinks.names() };
+        let speaker = match &hub {
+            Some(HubAt::Here(_)) => Speaker::AgentBesideHub,
+            _ => Speaker::Agent,
+        };
+        let (way, here) = match hub {
+            None => (None, None),
+            Some(HubAt::Url(options)) => (Some(Way::Url(options)), None),
+            Some(HubAt::Here(make)) => {
+                let made = make(config.clone(), identity.clone()).await.map_err(EdgeError::HubHere)?;
+                let HubHere { connect, handler, run, stop } = made;
+                (Some(Way::Here(connect)), Some(Here { handler, run, stop }))
+            }
+        };
+        let sinks = Sinks::of(&config, speaker, &identity, &clock)?;
+        let max_bytes = config.alerts.spool.max_bytes.0;
+        let options = OutboxOptions { max_bytes, sinks: told(&sinks, way.is_some()) };
         let (outbox, recovered) = Outbox::open(Some(&state.join("outbox")), options)?;
         let outbox = Rc::new(outbox);
         let reload_wanted = Rc::new(Notify::new());
         let mut agent = Agent::new(AgentParts {
+            hostname: identity.hostname.clone(),
             clock: Rc::clone(&clock),
             state: Some(state),
             journal: Journal::new(source, Rc::clone(&outbox), recovered.open),
@@ -138,7 +178,17 @@ impl Edge {
             listener,
             address,
             identity,
-            server: ServerOptions { listen: address, token, pages },
+            door: Door {
+                listen: address,
+                token: token.map(|token| larnax_http::Secret::new(token.expose())),
+                max_connections: MAX_CONNECTIONS,
+                certificate: None,
+                content_types: &[],
+            },
+            pages,
+            way,
+            here,
+            speaker,
             agent: Rc::new(RefCell::new(agent)),
             outbox,
             sinks,
@@ -164,7 +214,11 @@ impl Edge {
     pub async fn run(self) -> Result<(), EdgeError> {
         let Self {
             listener,
-            server,
+            door,
+            pages,
+            way,
+            here,
+            speaker,
             agent,
             outbox,
             sinks,
@@ -181,7 +235,16 @@ impl Edge {
         let mut hang_up = signal(SignalKind::hangup()).map_err(EdgeError::Signals)?;
 
         agent.borrow_mut().sinks = sinks.start(&outbox, &clock);
-        let serving = tokio::task::spawn_local(server::serve(listener, server, Rc::clone(&agent)));
+        let told_hub = way.is_some();
+        let name = config.hub.as_ref().and_then(|hub| hub.name.clone());
+        let name = name.unwrap_or_else(|| identity.hostname.clone());
+        let link = way.map(|way| hub::Link::start(way, name, &agent, &outbox, &clock)).transpose()?;
+        agent.borrow_mut().link = link;
+        let others = here.as_ref().map(|here| Rc::clone(&here.handler));
+        let answers = Rc::new(Answers { agent: Rc::clone(&agent), pages, others });
+        let (working, stop_hub) =
+            here.map_or((None, None), |here| (Some(tokio::task::spawn_local(here.run)), Some(here.stop)));
+        let serving = tokio::task::spawn_local(larnax_serve::serve(listener, door, answers));
         let mut collectors = Collectors::start(&plan, &agent, &clock);
         loop {
             tokio::select! {
@@ -193,7 +256,8 @@ impl Edge {
             let read = || -> Result<_, String> {
                 let fresh = reload()?;
                 let plan = Plan::of(&fresh, &identity.hostname)?;
-                let sinks = Sinks::of(&fresh, &identity, &clock).map_err(|error| error.to_string())?;
+                let sinks =
+                    Sinks::of(&fresh, speaker, &identity, &clock).map_err(|error| error.to_string())?;
                 Ok((fresh, plan, sinks))
             };
             match read() {
@@ -204,7 +268,7 @@ impl Edge {
                     agent_now.notices(needs_restart(&config, &fresh));
                     agent_now.apply(&plan);
                     if config.alerts != fresh.alerts || config.external_labels != fresh.external_labels {
-                        outbox.set_sinks(&sinks.names());
+                        outbox.set_sinks(&told(&sinks, told_hub));
                         // What the old ones are sending may be sent again: every receiver knows events by their names.
                         agent_now.sinks = sinks.start(&outbox, &clock);
                     }
@@ -223,20 +287,22 @@ impl Edge {
         tracing::info!("stopping");
         drop(collectors);
         serving.abort();
+        if let Some(working) = working {
+            working.abort();
+        }
         agent.borrow_mut().save_all();
         let sinks = std::mem::take(&mut agent.borrow_mut().sinks);
         sinks.stop().await;
+        if let Some(stop) = stop_hub {
+            stop.await;
+        }
         Ok(())
     }
 }
 
-/// What alerts link to: the page, or the API where there is none. Nobody can follow a link to `0.0.0.0`.
-fn page_url(address: SocketAddr, hostname: &str, has_page: bool) -> String {
-    let path = if has_page { "/" } else { "/api/v1/anomalies" };
-    match address.ip().is_unspecified() {
-        true => format!("http://{hostname}:{}{path}", address.port()),
-        false => format!("http://{address}{path}"),
-    }
+/// Who must get every event.
+fn told(sinks: &Sinks, hub: bool) -> Vec<String> {
+    sinks.names().into_iter().chain(hub.then(|| hub::SINK.to_owned())).collect()
 }
 
 /// What a reload can't change.
@@ -250,18 +316,4 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
     ];
     let sentence = |name| format!("`{name}` has changed in the config: that takes effect at the next start");
     changed.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| sentence(name)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn alerts_link_to_where_a_person_can_go() {
-        let loopback = "127.0.0.1:7676".parse().unwrap();
-        assert_eq!(page_url(loopback, "edge-1", true), "http://127.0.0.1:7676/");
-        assert_eq!(page_url(loopback, "edge-1", false), "http://127.0.0.1:7676/api/v1/anomalies");
-        assert_eq!(page_url("0.0.0.0:80".parse().unwrap(), "edge-1", true), "http://edge-1:80/");
-        assert_eq!(page_url("[::]:80".parse().unwrap(), "edge-1", true), "http://edge-1:80/");
-    }
 }

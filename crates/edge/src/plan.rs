@@ -9,12 +9,12 @@ use larnax_collect::scrape::{Gzip, ScrapeOptions, ScrapeSource};
 use larnax_collect::{ErrorClass, Source, SourceError};
 use larnax_core::component::ComponentIdError;
 use larnax_core::schema::Direction;
-use larnax_core::{Clock, Component, ComponentId};
+use larnax_core::{Clock, Component, ComponentId, TopologyDelta};
 use larnax_detect::{DetectorKind, Settings, ThresholdKind};
 use larnax_http::Url;
+use larnax_notify::client;
 use larnax_spec::{Config, DetectionDirection, HostConfig, MetricRule, ScrapeConfig, ScrapeTarget};
 
-use crate::client;
 use crate::keeper::store_name;
 
 /// How many redirects are followed where a job allows it, as Go's HTTP client does for Prometheus.
@@ -35,6 +35,8 @@ pub(crate) struct Plan {
     pub alert_period: Duration,
     /// What is watched, each with a name of its own.
     pub components: Vec<ComponentPlan>,
+    /// What the config says of who depends on whom.
+    pub topology: TopologyDelta,
     /// What a person should know about it.
     pub notices: Vec<String>,
 }
@@ -125,6 +127,7 @@ impl Plan {
             alerts_allowed: f64::from(budget.alerts),
             alert_period: budget.span(),
             components,
+            topology: config.topology.delta(hostname),
             notices,
         };
         plan.refuse_above(config.limits.max_components);

@@ -1,13 +1,15 @@
 //! What the agent knows, in the words of the API.
 
+use larnax_alert::Health;
 use larnax_core::{ComponentId, Event};
 use larnax_detect::{Explanation, WatchState};
 
 use crate::agent::Agent;
 use crate::history::Point;
+use crate::hub;
 use crate::server::api::{
     AnomalyReport, BudgetReport, ComponentReport, HistoryReport, MetricHistory, MetricReport, OutboxReport,
-    SourceReport, StatusReport, finite,
+    SinkReport, SourceReport, StatusReport, finite,
 };
 use crate::watched::Watched;
 
@@ -26,8 +28,8 @@ pub(crate) fn status(agent: &Agent) -> StatusReport {
         components: agent.components.len(),
         open_anomalies: agent.components.iter().map(|c| c.watch.open_anomalies().count()).sum(),
         state: agent.state.as_ref().map(|path| path.display().to_string()),
-        cpu_seconds: crate::process::cpu_seconds(),
-        resident_bytes: crate::process::resident_bytes(),
+        cpu_seconds: larnax_serve::process::cpu_seconds(),
+        resident_bytes: larnax_serve::process::resident_bytes(),
         budgets: agent
             .budgets
             .iter()
@@ -42,7 +44,7 @@ pub(crate) fn status(agent: &Agent) -> StatusReport {
                 }
             })
             .collect(),
-        sinks: agent.sinks.report(&agent.journal.outbox),
+        sinks: sinks(agent),
         outbox: {
             let outbox = agent.journal.outbox.stats();
             OutboxReport {
@@ -55,6 +57,24 @@ pub(crate) fn status(agent: &Agent) -> StatusReport {
         notices: agent.noticed().cloned().collect(),
         listeners: agent.listeners.clone(),
     }
+}
+
+/// Everybody that is told: the sinks, and the hub.
+fn sinks(agent: &Agent) -> Vec<SinkReport> {
+    let outbox = &agent.journal.outbox;
+    let sink = |(name, health): (&str, Health)| SinkReport::of(name, outbox.pending_count(name), health);
+    let hub = agent.link.as_ref().map(|link| {
+        let health = link.health();
+        SinkReport {
+            name: hub::SINK.to_owned(),
+            pending: outbox.pending_count(hub::SINK),
+            delivered: health.delivered,
+            refused: health.refused,
+            sent_bytes: health.sent_bytes,
+            error: health.error,
+        }
+    });
+    agent.sinks.health().map(sink).chain(hub).collect()
 }
 
 /// Every component.

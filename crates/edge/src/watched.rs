@@ -6,7 +6,7 @@ use std::time::Duration;
 use larnax_alert::evidence::{EvidenceOptions, Judged, evidence};
 use larnax_alert::ring::Ring;
 use larnax_collect::{Cost, SourceError};
-use larnax_core::{Batch, Component, Evidence, Timestamp, Window};
+use larnax_core::{Batch, Component, Evidence, MetricName, Timestamp, Window};
 use larnax_detect::{AlertBudget, Change, Settings, Watch};
 use larnax_pipeline::Pipeline;
 
@@ -175,6 +175,18 @@ impl Watched {
             ring.read(onset.minus(PAST), now, MAX_PAST_ROWS, |metric| wanted.contains(metric))
         });
         evidence(&judged, &past, onset, &options)
+    }
+
+    /// Its rows from `from` to `to`, thinned to about `max_rows`, of the metrics named, or of all where none is.
+    pub(crate) fn past(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        max_rows: usize,
+        metrics: &[MetricName],
+    ) -> Window {
+        let wanted = |metric: &MetricName| metrics.is_empty() || metrics.contains(metric);
+        self.ring.as_ref().map_or_else(Window::default, |ring| ring.read(from, to, max_rows, wanted))
     }
 
     /// Writes the evidence that is still in memory.

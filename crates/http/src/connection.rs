@@ -4,7 +4,6 @@
 use std::error::Error as _;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -14,11 +13,9 @@ use http_body_util::Full;
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
-use tokio_rustls::TlsConnector;
 
-use crate::io::{ByteCount, Counted, Stream};
+use crate::dial::dial;
+use crate::io::{ByteCount, Stream};
 use crate::tls::{self, Tls};
 use crate::{HttpError, Phase, Url};
 
@@ -46,29 +43,7 @@ impl Connection {
         wire: &Arc<ByteCount>,
         phase: &mut Phase,
     ) -> Result<Self, HttpError> {
-        let deadline = Instant::now() + limit;
-        let late = |phase| HttpError::Timeout { url: url.to_string(), phase, limit };
-        *phase = Phase::Resolving;
-        let addresses =
-            timeout_at(deadline, resolve(url)).await.map_err(|_| late(Phase::Resolving)).flatten()?;
-        *phase = Phase::Connecting;
-        let tcp = connect(url, &addresses, deadline).await?.ok_or_else(|| late(Phase::Connecting))?;
-        // Requests go out whole in one write: waiting for more would only delay them.
-        let _ = tcp.set_nodelay(true);
-        let tcp = Counted::new(tcp, Arc::clone(wire));
-        let (stream, plain) = if url.is_https() {
-            *phase = Phase::Handshaking;
-            let connector = TlsConnector::from(tls.config()?);
-            let handshake = connector.connect(tls.server_name(url)?, tcp);
-            let stream = timeout_at(deadline, handshake)
-                .await
-                .map_err(|_| late(Phase::Handshaking))?
-                .map_err(|e| handshake_error(url, &e))?;
-            let plain = Arc::<ByteCount>::default();
-            (Stream::Tls(Counted::new(Box::new(stream), Arc::clone(&plain))), plain)
-        } else {
-            (Stream::Plain(tcp), Arc::clone(wire))
-        };
+        let (stream, plain) = dial(url, None, tls, limit, wire, phase).await?;
         let (sender, driver) = http1::Builder::new()
             .max_buf_size(READ_BUFFER)
             .handshake(TokioIo::new(stream))
@@ -141,59 +116,6 @@ impl Connection {
                 Err(error) => return Some(Err(error)),
             }
         }
-    }
-}
-
-/// The host's addresses. A literal one needs no look-up; a name goes to a thread, because the system's resolver blocks.
-async fn resolve(url: &Url) -> Result<Vec<SocketAddr>, HttpError> {
-    if let Ok(ip) = url.host().parse() {
-        return Ok(vec![SocketAddr::new(ip, url.port())]);
-    }
-    let error = |reason: String| HttpError::Dns { url: url.to_string(), host: url.host().to_owned(), reason };
-    let found = tokio::net::lookup_host((url.host(), url.port())).await;
-    let addresses: Vec<SocketAddr> = found.map_err(|e| error(e.to_string()))?.collect();
-    if addresses.is_empty() {
-        return Err(error("the resolver gave none".to_owned()));
-    }
-    Ok(addresses)
-}
-
-/// Tries one address after the other, each with its share of the time, so that a dead one doesn't hide a living one.
-/// None when time ran out.
-async fn connect(
-    url: &Url,
-    addresses: &[SocketAddr],
-    deadline: Instant,
-) -> Result<Option<TcpStream>, HttpError> {
-    let mut last = None;
-    for (i, &address) in addresses.iter().enumerate() {
-        let share = deadline.saturating_duration_since(Instant::now()) / (addresses.len() - i) as u32;
-        match timeout(share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(Some(stream)),
-            Ok(Err(error)) => last = Some((address, error)),
-            Err(_) => {}
-        }
-    }
-    match last {
-        None => Ok(None),
-        Some((address, error)) => {
-            let reason = match error.kind() {
-                io::ErrorKind::ConnectionRefused => "the connection was refused".to_owned(),
-                _ => error.to_string(),
-            };
-            Err(HttpError::Connect { url: url.to_string(), address: address.to_string(), reason })
-        }
-    }
-}
-
-fn handshake_error(url: &Url, error: &io::Error) -> HttpError {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(error) => tls::explain(url, error),
-        None => HttpError::Tls {
-            url: url.to_string(),
-            reason: format!("the connection broke off during the handshake ({error})"),
-            hint: "expected a server that speaks TLS there; if it speaks plain HTTP, ask http://",
-        },
     }
 }
 

@@ -83,29 +83,41 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
 }
 
 /// TCP, counted on the wire; and TLS over it, counted once more inside, because a TLS alert is traffic but no answer.
-pub(crate) enum Stream {
+pub struct Stream(Inner);
+
+enum Inner {
     Plain(Counted<TcpStream>),
     Tls(Counted<Box<TlsStream<Counted<TcpStream>>>>),
+}
+
+impl Stream {
+    pub(crate) fn plain(tcp: Counted<TcpStream>) -> Self {
+        Self(Inner::Plain(tcp))
+    }
+
+    pub(crate) fn tls(stream: Counted<Box<TlsStream<Counted<TcpStream>>>>) -> Self {
+        Self(Inner::Tls(stream))
+    }
 }
 
 macro_rules! either {
     ($stream:expr, $inner:ident => $call:expr) => {
         match $stream {
-            Stream::Plain($inner) => $call,
-            Stream::Tls($inner) => $call,
+            Inner::Plain($inner) => $call,
+            Inner::Tls($inner) => $call,
         }
     };
 }
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), inner => Pin::new(inner).poll_read(cx, buf))
+        either!(&mut self.get_mut().0, inner => Pin::new(inner).poll_read(cx, buf))
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        either!(self.get_mut(), inner => Pin::new(inner).poll_write(cx, buf))
+        either!(&mut self.get_mut().0, inner => Pin::new(inner).poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -113,18 +125,18 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        either!(self.get_mut(), inner => Pin::new(inner).poll_write_vectored(cx, bufs))
+        either!(&mut self.get_mut().0, inner => Pin::new(inner).poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
-        either!(self, inner => inner.is_write_vectored())
+        either!(&self.0, inner => inner.is_write_vectored())
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), inner => Pin::new(inner).poll_flush(cx))
+        either!(&mut self.get_mut().0, inner => Pin::new(inner).poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), inner => Pin::new(inner).poll_shutdown(cx))
+        either!(&mut self.get_mut().0, inner => Pin::new(inner).poll_shutdown(cx))
     }
 }

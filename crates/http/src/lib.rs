@@ -10,16 +10,20 @@
 mod auth;
 mod client;
 mod connection;
+mod dial;
 mod error;
 mod io;
+pub mod pem;
 mod redirect;
 mod tls;
 mod url;
 
 pub use auth::{Auth, Secret, SecretSource};
 pub use client::{Client, ClientOptions, Request, Response, Traffic};
+pub use dial::Dialer;
 pub use error::{HttpError, Phase};
 pub use hyper::Method;
 pub use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+pub use io::Stream;
 pub use tls::TlsOptions;
 pub use url::Url;

@@ -7,14 +7,13 @@ use std::time::SystemTime;
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore,
     SignatureScheme,
 };
 
-use crate::auth::read_file;
+use crate::pem::{certificates, private_key};
 use crate::{HttpError, Url};
 
 /// Sessions that one client can resume: it talks to one server, perhaps behind a few addresses. The library's own
@@ -149,29 +148,6 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, HttpError> {
         }
     }
     Ok(roots)
-}
-
-fn certificates(option: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, HttpError> {
-    let error = |reason: String| HttpError::File { option, path: path.to_owned(), reason };
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&read_file(option, path)?)
-        .collect::<Result<_, _>>()
-        .map_err(|e| error(format!("{e}; expected PEM with `-----BEGIN CERTIFICATE-----`")))?;
-    if certificates.is_empty() {
-        return Err(error(
-            "it holds no certificate; expected PEM with `-----BEGIN CERTIFICATE-----`".to_owned(),
-        ));
-    }
-    Ok(certificates)
-}
-
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, HttpError> {
-    let option = "TLS `key_file`";
-    PrivateKeyDer::from_pem_slice(&read_file(option, path)?).map_err(|_| HttpError::File {
-        option,
-        path: path.to_owned(),
-        reason: "it holds no private key; expected PEM with `-----BEGIN PRIVATE KEY-----`, not encrypted"
-            .to_owned(),
-    })
 }
 
 /// Accepts any certificate, for `insecure_skip_verify`. The handshake's signatures are still checked: only the name and

@@ -124,7 +124,8 @@ impl Url {
         &self.path
     }
 
-    pub(crate) fn host_header(&self) -> &HeaderValue {
+    /// What a request to it says in `Host`.
+    pub fn host_header(&self) -> &HeaderValue {
         &self.host_header
     }
 

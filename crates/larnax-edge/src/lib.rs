@@ -7,10 +7,18 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use larnax_core::{Clock, SystemClock};
+use larnax_edge_role::hub::{HubAt, HubHere};
 use larnax_edge_role::server::Pages;
 use larnax_edge_role::server::api::ListenerReport;
 use larnax_edge_role::{Deps, Edge, discover};
+use larnax_http::Auth;
+use larnax_notify::{Identity, client};
+use larnax_serve::LocalFuture;
+use larnax_session::OpenOptions;
 use larnax_spec::{Config, Environment, Host, HostConfig, Listen, Period, Receiver, ScrapeConfig, Url};
+
+/// How long opening a session with a hub may take.
+const HUB_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What an agent is told on the command line; it goes before the config file and the environment.
 #[derive(Clone, Debug, Default, Args)]
@@ -53,7 +61,13 @@ pub struct Extras {
     pub discover: bool,
     /// Called once the server listens.
     pub started: Option<fn(&Started)>,
+    /// Makes the hub of this process, where the config names none.
+    pub hub: Option<MakeHub>,
 }
+
+/// Makes a hub with its state below a folder.
+pub type MakeHub =
+    fn(Config, Identity, PathBuf, Rc<dyn Clock>) -> LocalFuture<'static, Result<HubHere, String>>;
 
 /// What is known once the agent runs.
 #[derive(Clone, Debug)]
@@ -93,14 +107,20 @@ async fn watch(args: AgentArgs, extras: Extras) -> anyhow::Result<()> {
     let named = |l: &ListenerReport| format!("{} ({})", l.address, l.process.as_deref().unwrap_or("unknown"));
     let unwatched = listeners.iter().filter(|listener| !listener.watched).map(named).collect();
     let state = config.state.clone().unwrap_or_else(|| Environment::of_process().state_dir());
+    let (elsewhere, here) = (hub_of(&config)?, extras.hub);
     let edge = Edge::create(Deps {
         config,
         reload: Box::new(move || load().map_err(|error| format!("{error:#}"))),
         state: state.clone(),
-        clock,
         pages: extras.pages,
         keep_history: extras.keep_history,
         listeners,
+        hub: elsewhere.or_else(|| {
+            let make = here?;
+            let (state, clock) = (state.clone(), Rc::clone(&clock));
+            Some(HubAt::Here(Box::new(move |config, identity| make(config, identity, state, clock))))
+        }),
+        clock,
     })
     .await?;
     if let Some(started) = extras.started {
@@ -108,6 +128,23 @@ async fn watch(args: AgentArgs, extras: Extras) -> anyhow::Result<()> {
     }
     tracing::info!(listen = %edge.address(), components = edge.components(), "watching");
     Ok(edge.run().await?)
+}
+
+/// The hub that a config names.
+fn hub_of(config: &Config) -> anyhow::Result<Option<HubAt>> {
+    Ok(config.hub.as_ref().map(way_to).transpose()?.flatten().map(|options| HubAt::Url(Box::new(options))))
+}
+
+/// How a session with a hub is opened; none where the config has no URL.
+pub fn way_to(hub: &larnax_spec::Hub) -> anyhow::Result<Option<OpenOptions>> {
+    let Some(url) = &hub.url else { return Ok(None) };
+    Ok(Some(OpenOptions {
+        url: larnax_http::Url::parse(url.as_str())?,
+        auth: hub.token().map_or(Auth::None, |token| Auth::bearer(client::secret(token))),
+        tls: client::tls(hub.tls_config.as_ref()),
+        proxy: hub.proxy_url.as_ref().map(|proxy| larnax_http::Url::parse(proxy.as_str())).transpose()?,
+        timeout: HUB_TIMEOUT,
+    }))
 }
 
 /// File, environment, command line: what comes later wins.
@@ -145,7 +182,7 @@ fn load(args: &AgentArgs, watch_host: bool, discovered: &[String]) -> anyhow::Re
 }
 
 /// Logs to standard error at the level that `LARNAX_LOG` names; without it, what a person should know.
-fn start_log() -> anyhow::Result<()> {
+pub fn start_log() -> anyhow::Result<()> {
     let level = match std::env::var(larnax_spec::env::LOG) {
         Ok(text) if !text.is_empty() => text
             .parse::<tracing::Level>()

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use larnax_spec::{Config, Environment};
+use larnax_spec::{Config, Dependency, Environment};
 
 use crate::cli::{CheckArgs, FOUND};
 use crate::output::print;
@@ -50,5 +50,25 @@ fn summary(config: &Config) -> String {
         told = "  nobody; anomalies are seen on the page and with `larnax status`\n".to_owned();
     }
     text += &told;
+    if let Some(url) = config.hub.as_ref().and_then(|hub| hub.url.as_ref()) {
+        text += &format!("It reports to the hub at {}.\n", url.origin());
+    }
+    if !config.topology.is_empty() {
+        let said = &config.topology;
+        text += "It knows of the topology:\n";
+        for (word, edges) in [("", &said.edges), ("not: ", &said.remove)] {
+            for edge in edges {
+                let (Some(from), Some(to)) = (&edge.from, &edge.to) else { continue };
+                let kind = match edge.kind {
+                    Dependency::Calls => "calls",
+                    Dependency::RunsOn => "runs on",
+                };
+                text += &format!("  {word}{from} {kind} {to}\n");
+            }
+        }
+        for id in said.components.iter().filter_map(|component| component.id.as_ref()) {
+            text += &format!("  {id}\n");
+        }
+    }
     text + &format!("Alert budget: {} for each group of components.\n", config.detect.alert_budget)
 }

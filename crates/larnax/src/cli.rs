@@ -8,7 +8,11 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use larnax_detect::DetectorKind;
 use larnax_edge::AgentArgs;
 
+use crate::diagnose::DiagnoseArgs;
 use crate::evaluate::EvaluateArgs;
+use crate::hub::args::HubArgs;
+use crate::inject::{INJECT_HELP, InjectArgs};
+use crate::shop::{SHOP_HELP, ShopArgs};
 
 /// Exit code of a command that could not do what it was asked. 0 is success, 2 a command line that is no command.
 pub(crate) const FAILED: u8 = 1;
@@ -23,6 +27,7 @@ Examples:
   larnax status                                   what is watched, and what is wrong
   larnax explain node/local/$(hostname)           why it did or didn't alert
   larnax detect metrics.csv                       the same detection on a file
+  larnax diagnose --metrics incident.csv          where an incident began
 
 Exit codes: 0 done, 1 failed, 2 not a command, 3 anomalies are open (status) or the config has errors (check).
 Environment: LARNAX_LOG=error|warn|info|debug, and see `larnax check --help` for overrides of the config.";
@@ -47,11 +52,18 @@ pub(crate) enum Command {
     Edge(AgentArgs),
     /// Judge each row of CSV files by the rows before it
     Detect(DetectArgs),
+    /// Where an incident began: ranks components by what they did
+    Diagnose(DiagnoseArgs),
     /// How well labelled data sets are judged: accuracy, alerts as shipped, cost
     Evaluate(EvaluateArgs),
     /// What a running agent watches, and what is wrong
     #[command(after_help = STATUS_HELP)]
     Status(AskArgs),
+    /// What belongs together, and where it began
+    #[command(after_help = INCIDENTS_HELP)]
+    Incidents(IncidentsArgs),
+    /// Take what edges tell, build incidents, and say where they began
+    Hub(HubArgs),
     /// Why a component did or didn't alert
     Explain(ExplainArgs),
     /// Check a config file and print what it means
@@ -59,6 +71,12 @@ pub(crate) enum Command {
     /// What agents have learnt: list, carry to another machine, join, take back
     #[command(after_help = MODELS_HELP)]
     Models(ModelsArgs),
+    /// A small shop of four services to watch and to break
+    #[command(after_help = SHOP_HELP)]
+    Shop(ShopArgs),
+    /// Break something in the shop, for a time and within bounds
+    #[command(after_help = INJECT_HELP)]
+    Inject(InjectArgs),
     /// Print completions for a shell
     #[command(
         after_help = "Example:\n  larnax completions bash > ~/.local/share/bash-completion/completions/larnax"
@@ -90,15 +108,41 @@ pub(crate) enum Output {
 
 #[derive(Debug, Args)]
 pub(crate) struct AskArgs {
-    /// Where the agent answers
-    #[arg(long, default_value = "http://127.0.0.1:7676", value_name = "URL")]
+    /// Where the agent or the hub answers
+    #[arg(long, default_value = "http://127.0.0.1:7676", value_name = "URL", global = true)]
     pub(crate) url: String,
-    /// A file with the agent's token, where it wants one
-    #[arg(long, value_name = "FILE")]
+    /// A file with its token, where it wants one
+    #[arg(long, value_name = "FILE", global = true)]
     pub(crate) token_file: Option<PathBuf>,
     /// How the answer is printed
-    #[arg(short, long, value_enum, default_value = "table")]
+    #[arg(short, long, value_enum, default_value = "table", global = true)]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IncidentsArgs {
+    #[command(subcommand)]
+    pub(crate) command: IncidentsCommand,
+    #[command(flatten)]
+    pub(crate) ask: AskArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IncidentsCommand {
+    /// The latest incidents; the exit code is 3 when one is open
+    List {
+        /// Only those that have not ended
+        #[arg(long)]
+        open: bool,
+        /// At most so many
+        #[arg(long, default_value = "20", value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+    /// One incident with its ranked causes
+    Show {
+        /// Which; may be left out for the latest
+        id: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -192,6 +236,13 @@ Examples:
   larnax status
   larnax status -o json --url http://127.0.0.1:7677
   larnax status --url https://edge-17.example.org --token-file /run/secrets/token";
+
+const INCIDENTS_HELP: &str = "\
+Examples:
+  larnax incidents list
+  larnax incidents show
+  larnax incidents show 1f0c2a9e5b7d4c33 -o json
+  larnax incidents list --open --url https://hub.example.org:7677 --token-file /run/secrets/token";
 
 const EXPLAIN_HELP: &str = "\
 Examples:

@@ -4,12 +4,17 @@ mod check;
 mod cli;
 mod client;
 mod detect;
+mod diagnose;
 mod evaluate;
 mod explain;
+mod hub;
+mod incidents;
+mod inject;
 mod labels;
 mod models;
 mod output;
 mod pages;
+mod shop;
 mod status;
 mod up;
 mod walk;
@@ -27,11 +32,16 @@ fn main() -> ExitCode {
             larnax_edge::run(args, larnax_edge::Extras::default()).map(|()| ExitCode::SUCCESS)
         }
         Command::Detect(args) => detect::detect(&args),
+        Command::Diagnose(args) => diagnose::diagnose(&args),
         Command::Evaluate(args) => evaluate::evaluate(&args),
         Command::Status(args) => status::status(&args),
+        Command::Incidents(args) => incidents::incidents(&args),
+        Command::Hub(args) => hub::hub(args),
         Command::Explain(args) => explain::explain(&args),
         Command::Check(args) => check::check(&args),
         Command::Models(args) => models::models(&args),
+        Command::Shop(args) => shop::shop(&args),
+        Command::Inject(args) => inject::inject(&args),
         Command::Completions { shell } => cli::completions(shell),
     };
     outcome.unwrap_or_else(|error| {

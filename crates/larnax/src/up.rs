@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use larnax_edge::{Extras, Started};
 
 use crate::cli::UpArgs;
-use crate::pages;
+use crate::{hub, pages};
 
 pub(crate) fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     let extras = Extras {
@@ -16,6 +16,12 @@ pub(crate) fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
         look: true,
         discover: args.discover,
         started: Some(greet),
+        hub: Some(|config, identity, state, clock| {
+            Box::pin(async move {
+                let made = hub::beside(config, identity, &state, clock).await;
+                made.map_err(|error| format!("the hub can't start: {error:#}"))
+            })
+        }),
     };
     larnax_edge::run(args.agent, extras)?;
     Ok(ExitCode::SUCCESS)

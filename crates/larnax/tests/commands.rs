@@ -25,7 +25,22 @@ impl Drop for Agent {
 fn every_command_has_help_with_an_example() {
     let folder = tempfile::tempdir().unwrap();
     let top = print(folder.path(), &["--help"]);
-    for command in ["up", "edge", "detect", "status", "explain", "check", "models", "completions"] {
+    for command in [
+        "up",
+        "edge",
+        "hub",
+        "detect",
+        "diagnose",
+        "evaluate",
+        "status",
+        "incidents",
+        "explain",
+        "check",
+        "models",
+        "shop",
+        "inject",
+        "completions",
+    ] {
         assert!(top.lines().any(|line| line.trim_start().starts_with(command)), "{command} is not listed");
         let help = print(folder.path(), &[command, "--help"]);
         assert!(help.contains(&format!("\n  larnax {command}")), "{help}");

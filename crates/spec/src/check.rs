@@ -31,14 +31,15 @@ pub(crate) struct Finding {
     pub(crate) warning: bool,
 }
 
-struct Findings<'a>(&'a mut Vec<Finding>);
+/// Collects findings.
+pub(crate) struct Findings<'a>(&'a mut Vec<Finding>);
 
 impl Findings<'_> {
-    fn error(&mut self, path: Path, message: impl Into<String>) {
+    pub(crate) fn error(&mut self, path: Path, message: impl Into<String>) {
         self.0.push(Finding { path, message: message.into(), warning: false });
     }
 
-    fn warning(&mut self, path: Path, message: impl Into<String>) {
+    pub(crate) fn warning(&mut self, path: Path, message: impl Into<String>) {
         self.0.push(Finding { path, message: message.into(), warning: true });
     }
 }
@@ -99,6 +100,10 @@ pub(crate) fn check(config: &Config, all: &mut Vec<Finding>) {
     jobs(config, &mut findings);
     limits(config, &mut findings);
     alerts(config, &mut findings);
+    if let Some(hub) = &config.hub {
+        hub.check(&mut findings);
+    }
+    config.topology.check(&mut findings);
     let detect = root.key("detect");
     positive(config.detect.warm_up, &detect.key("warm_up"), &mut findings);
     positive(config.detect.adopt_after, &detect.key("adopt_after"), &mut findings);
@@ -320,7 +325,7 @@ fn check_target(target: &str) -> Result<(), String> {
     crate::value::check_authority(target)
 }
 
-fn client(
+pub(crate) fn client(
     basic: &Option<BasicAuth>,
     authorization: &Option<Authorization>,
     tls: &Option<TlsConfig>,
@@ -379,7 +384,7 @@ fn client(
 }
 
 /// Label names as in Prometheus' data model; values are free.
-fn labels(labels: &BTreeMap<String, String>, path: &Path, findings: &mut Findings<'_>) {
+pub(crate) fn labels(labels: &BTreeMap<String, String>, path: &Path, findings: &mut Findings<'_>) {
     for name in labels.keys() {
         let good = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
             && !name.is_empty()

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::alerts::{Alerting, Alerts};
 use crate::client;
 use crate::host::{Host, HostConfig};
+use crate::hub::Hub;
 use crate::rule::MetricRule;
 use crate::scrape::ScrapeConfig;
+use crate::topology::Topology;
 use crate::value::{AlertBudget, Bytes, Listen, Pattern, Period, Secret, SecretSource};
 
 /// Everything that a person can say to an edge agent. Each field may be left out.
@@ -53,6 +55,11 @@ pub struct Config {
     pub alerting: Option<Alerting>,
     /// The rings of recent samples that anomalies are judged by.
     pub evidence: Evidence,
+    /// The hub that this agent reports to; without it, to none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hub: Option<Hub>,
+    /// Who depends on whom, where agents don't see it or see it wrongly.
+    pub topology: Topology,
 }
 
 impl Default for Config {
@@ -72,6 +79,8 @@ impl Default for Config {
             alerts: Alerts::default(),
             alerting: None,
             evidence: Evidence::default(),
+            hub: None,
+            topology: Topology::default(),
         }
     }
 }
@@ -332,6 +341,10 @@ impl Config {
         }
         for to in self.alerts.alertmanagers.iter_mut().chain(&mut self.alerts.webhooks) {
             client::join_client(base, &mut to.basic_auth, &mut to.authorization, &mut to.tls_config);
+        }
+        if let Some(hub) = &mut self.hub {
+            client::join(base, &mut hub.bearer_token_file);
+            client::join_client(base, &mut None, &mut None, &mut hub.tls_config);
         }
         if self.alerts.jsonl.as_deref() != Some(Path::new("-")) {
             client::join(base, &mut self.alerts.jsonl);

@@ -37,7 +37,7 @@ pub const CONFIG: &str = "LARNAX_CONFIG";
 pub const LOG: &str = "LARNAX_LOG";
 
 /// All variables, in the order of the reference.
-pub static VARIABLES: [Variable; 15] = [
+pub static VARIABLES: [Variable; 18] = [
     Variable {
         name: CONFIG,
         field: None,
@@ -85,6 +85,17 @@ pub static VARIABLES: [Variable; 15] = [
         "A file for events, or `-`. Example: `/var/log/larnax/events.jsonl`.",
     ),
     variable("LARNAX_WARM_UP", "detect.warm_up", "How long a component is learnt first. Example: `150s`."),
+    variable(
+        "LARNAX_HUB_URL",
+        "hub.url",
+        "The hub that this agent reports to. Example: `https://hub.example.org:7677`.",
+    ),
+    variable("LARNAX_HUB_TOKEN", "hub.bearer_token", "The token that it brings to the hub. Secret."),
+    variable(
+        "LARNAX_HUB_TOKEN_FILE",
+        "hub.bearer_token_file",
+        "A file that holds that token. Example: `/run/secrets/hub-token`.",
+    ),
 ];
 
 /// Variables by name, taken once, so that reading a config depends on nothing else. No `Debug`: it may hold secrets.
@@ -217,7 +228,27 @@ impl Config {
         overrides.receivers("LARNAX_WEBHOOK_URL", &mut self.alerts.webhooks);
         overrides.set_some("LARNAX_JSONL", &mut self.alerts.jsonl);
         overrides.set("LARNAX_WARM_UP", &mut self.detect.warm_up);
+        self.override_hub(environment, problems);
         warnings.extend(unknown(environment));
+    }
+
+    fn override_hub(&mut self, environment: &Environment, problems: &mut Vec<Problem>) {
+        let mut overrides = Overrides { environment, problems };
+        if let Some(url) = overrides.read("LARNAX_HUB_URL", Url::from_str) {
+            self.hub.get_or_insert_default().url = Some(url);
+        }
+        // The token of a hub that is nowhere named is nobody's: a machine may have it in its environment beforehand.
+        let Some(hub) = &mut self.hub else { return };
+        if let Some(token) = environment.get("LARNAX_HUB_TOKEN") {
+            hub.bearer_token = Some(Secret::new(token));
+            hub.bearer_token_file = None;
+        }
+        if let Some(file) = environment.get("LARNAX_HUB_TOKEN_FILE") {
+            hub.bearer_token_file = Some(PathBuf::from(file));
+            if environment.get("LARNAX_HUB_TOKEN").is_none() {
+                hub.bearer_token = None;
+            }
+        }
     }
 }
 

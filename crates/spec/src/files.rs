@@ -31,6 +31,11 @@ impl Config {
                 check.client(&to.basic_auth, &to.authorization, &to.tls_config, &path);
             }
         }
+        if let Some(hub) = &self.hub {
+            let path = root.key("hub");
+            check.secret(hub.bearer_token_file.as_deref(), path.key("bearer_token_file"));
+            check.client(&None, &None, &hub.tls_config, &path);
+        }
         if let Some(file) = self.alerts.jsonl.as_deref().filter(|file| *file != FilePath::new("-")) {
             check.folder_of(file, alerts.key("jsonl"));
         }

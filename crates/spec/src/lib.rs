@@ -11,6 +11,7 @@ mod client;
 mod config;
 mod files;
 mod host;
+mod hub;
 mod load;
 mod path;
 mod prometheus;
@@ -18,6 +19,7 @@ mod report;
 mod rule;
 mod scrape;
 mod suggest;
+mod topology;
 mod value;
 mod yaml;
 
@@ -29,10 +31,12 @@ pub use client::{Auth, Authorization, BasicAuth, TlsConfig};
 pub use config::{Api, Config, Detect, Detector, Evidence, Global, Limits, Metrics, Threshold};
 pub use env::Environment;
 pub use host::{Host, HostConfig};
+pub use hub::Hub;
 pub use report::{ConfigErrors, Problem, Warning};
 pub use rule::{DetectionDirection, MetricRule};
 pub use scrape::{Scheme, ScrapeConfig, ScrapeTarget, StaticConfig};
+pub use topology::{Dependency, Topology, TopologyComponent, TopologyEdge};
 pub use value::{
-    AlertBudget, BudgetSpan, Bytes, CgroupPattern, DataRange, Listen, Pattern, Period, Secret, SecretSource,
-    Url, ValueError,
+    AlertBudget, BudgetSpan, Bytes, CgroupPattern, ComponentName, DataRange, Listen, Pattern, Period, Secret,
+    SecretSource, Url, ValueError,
 };

@@ -15,8 +15,8 @@ fn each_bad_config_has_its_message() {
         (
             "intervall: 5s",
             "larnax.yaml:1:1: intervall: unknown field, expected one of interval, state, listen, api, \
-          external_labels, host, scrape_configs, global, metrics, limits, detect, alerts, alerting, evidence; did you \
-          mean interval?",
+          external_labels, host, scrape_configs, global, metrics, limits, detect, alerts, alerting, evidence, \
+          hub, topology; did you mean interval?",
         ),
         (
             "interval: 5",
@@ -99,6 +99,49 @@ fn each_bad_config_has_its_message() {
             "alerts: {alertmanagers: ['http://a', {url: 'http://a'}]}",
             "larnax.yaml:1:38: alerts.alertmanagers[1]: \
           the same URL as alertmanagers[0]: keep one of them",
+        ),
+        (
+            "hub: {}",
+            "larnax.yaml:1:1: hub.url: missing, expected a URL such as `https://hub.example.org:7677`",
+        ),
+        (
+            "hub: {url: 'http://hub.example.org', bearer_token: hunter2}",
+            "larnax.yaml:1:12: hub.url: found `http://hub.example.org`, expected https:// because a token is sent to \
+          another machine; if the way there is safe without, say `allow_plain_token: true`",
+        ),
+        (
+            "hub: {url: 'https://hub/?a', bearer_token: '', proxy_url: 'http://p:1/x', tls_config: {cert_file: c}}",
+            "larnax.yaml:1:12: hub.url: found `https://hub/…`, expected an address without `?…`\n\
+          larnax.yaml:1:44: hub.bearer_token: found an empty text, expected a token\n\
+          larnax.yaml:1:59: hub.proxy_url: found `http://p:1/…`, expected no path: a proxy has none\n\
+          larnax.yaml:1:75: hub.tls_config.key_file: missing: cert_file needs its key",
+        ),
+        (
+            "hub: {url: 'https://hub', bearer_token: a, bearer_token_file: b}",
+            "larnax.yaml:1:1: hub: found bearer_token and bearer_token_file, expected one of them",
+        ),
+        (
+            "topology: {edges: [{from: orders, to: service/shop/stock}]}",
+            "larnax.yaml:1:27: topology.edges[0].from: found `orders`, expected a component such as \
+          `service/shop/orders` (kind/scope/name without white space)",
+        ),
+        (
+            "topology: {edges: [{from: a/b/c, to: a/b/d, kind: uses}]}",
+            "larnax.yaml:1:51: topology.edges[0].kind: found `uses`, expected one of calls, runs_on",
+        ),
+        (
+            "topology: {edges: [{from: a/b/c}, {from: a/b/c, to: a/b/c}, {from: a/b/c, to: a/b/d}], \
+          remove: [{from: a/b/c, to: a/b/d, kind: runs_on}, {from: a/b/c, to: a/b/d}]}",
+            "larnax.yaml:1:20: topology.edges[0].to: missing, expected a component such as `service/shop/orders`\n\
+          larnax.yaml:1:35: topology.edges[1]: found the same component twice, expected two different ones\n\
+          larnax.yaml:1:138: topology.remove[1]: the same edge as edges[2]: keep one of them",
+        ),
+        (
+            "topology: {components: [{id: a/b/c, labels: {1a: x}}, {id: a/b/c}, {labels: {a: b}}]}",
+            "larnax.yaml:1:50: topology.components[0].labels.1a: a label's name has letters, digits and `_` only and \
+          begins with no digit\n\
+          larnax.yaml:1:60: topology.components[1].id: the same component as components[0]: keep one of them\n\
+          larnax.yaml:1:68: topology.components[2].id: missing, expected a component such as `service/shop/orders`",
         ),
         (
             "scrape_configs: [{job_name: a, follow_redirects: y}]",
@@ -373,6 +416,51 @@ alerts: {jsonl: '-'}
     std::fs::write(&path, b"a: 1\nb: \xff\n").unwrap();
     let binary = Config::load(&path, &Environment::default()).unwrap_err().to_string();
     assert!(binary.contains("bytes on line 2 that are no UTF-8"), "{binary}");
+}
+
+#[test]
+fn a_hub_and_a_topology_are_read_and_the_topology_becomes_a_delta() {
+    let text = "\
+hub: {url: 'http://127.0.0.1:7677', bearer_token: hunter2, proxy_url: 'http://p:3128'}
+topology:
+  edges:
+  - {from: service/shop/api, to: service/shop/orders}
+  - {from: service/shop/api, to: node/local/n1, kind: runs_on}
+  remove: [{from: service/shop/api, to: service/ops/backup}]
+  components: [{id: service/shop/api, labels: {team: red}}]
+";
+    let (config, warnings) = Config::from_yaml(text, "f").unwrap();
+    assert_eq!(warnings, []);
+    let hub = config.hub.as_ref().unwrap();
+    assert_eq!(hub.token().unwrap().read().unwrap().expose(), "hunter2");
+    let delta = config.topology.delta("f");
+    assert_eq!((delta.edges.len(), delta.removed_edges.len(), delta.components.len()), (2, 1, 1));
+    assert_eq!(delta.edges[1].kind, larnax_core::EdgeKind::RunsOn);
+    assert_eq!((delta.source, delta.ttl_seconds), (larnax_core::TopologySource::Config, None));
+    let json = serde_json::to_string(&config).unwrap();
+    assert!(!json.contains("hunter2"), "{json}");
+
+    let text = "hub: {url: 'http://hub', bearer_token: hunter2, allow_plain_token: true, tls_config: {}}";
+    let (_, warnings) = Config::from_yaml(text, "f").unwrap();
+    let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(
+        warnings[0].starts_with("f:1:68: hub.allow_plain_token: the token is sent unencrypted"),
+        "{warnings:?}"
+    );
+    assert!(warnings[1].contains("hub.tls_config: has no effect"), "{warnings:?}");
+
+    let environment: Environment = [("LARNAX_HUB_URL", "http://hub:1"), ("LARNAX_HUB_TOKEN", "hunter2")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into_iter()
+        .collect();
+    let errors = Config::from_environment(&environment).unwrap_err().to_string();
+    assert!(
+        errors.starts_with("environment: LARNAX_HUB_URL: found `http://hub:1`, expected https://"),
+        "{errors}"
+    );
+    let token = [("LARNAX_HUB_TOKEN".to_owned(), "hunter2".to_owned())].into_iter().collect();
+    assert_eq!(Config::from_environment(&token).unwrap().0.hub, None);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::debian::{self, Apt};
-use crate::peers::{Peer, Peers};
+use crate::peers::{POSTGRESQL, Peer, Peers};
 use crate::relocate::relocate;
 
 /// How deep in the dependencies a missing library is looked for. stress-ng's are found at the first level on
@@ -69,6 +69,14 @@ struct Fetcher<'a> {
 
 impl Fetcher<'_> {
     fn provide(&mut self, package: &str, programs: &[Peer]) -> Result<String> {
+        let resolved;
+        let package = match package {
+            POSTGRESQL => {
+                resolved = self.server_of_the_release()?;
+                &resolved
+            }
+            package => package,
+        };
         let have = fs::read_to_string(self.stamps.join(package)).ok();
         let wanted = self.apt.candidate(package).ok().flatten();
         match (have, wanted) {
@@ -80,6 +88,9 @@ impl Fetcher<'_> {
 
     fn unpack_with_libraries(&mut self, package: &str, programs: &[Peer]) -> Result<String> {
         let version = self.unpack(package)?;
+        for part in programs.iter().flat_map(|peer| peer.parts()) {
+            self.unpack(part)?;
+        }
         self.add_libraries(package, programs)?;
         for (peer, program) in self.programs(programs)? {
             relocate(peer, &program)?;
@@ -87,6 +98,30 @@ impl Fetcher<'_> {
         // Last, so that a half-fetched package is fetched again.
         fs::write(self.stamps.join(package), &version)?;
         Ok(version)
+    }
+
+    /// The package of the PostgreSQL that the release has.
+    fn server_of_the_release(&mut self) -> Result<String> {
+        let server = |apt: &Apt| {
+            let names = apt.dependencies(POSTGRESQL).unwrap_or_default();
+            names.into_iter().find(|name| {
+                name.strip_prefix("postgresql-").is_some_and(|version| version.parse::<u32>().is_ok())
+            })
+        };
+        // Without lists, the one that is there stays.
+        let there = || {
+            let stamps = fs::read_dir(&self.stamps).ok()?.flatten();
+            let mut names = stamps.filter_map(|stamp| stamp.file_name().into_string().ok());
+            names.find(|name| name.starts_with("postgresql-"))
+        };
+        if let Some(name) = server(&self.apt).or_else(there) {
+            return Ok(name);
+        }
+        if !self.fresh {
+            self.fresh = true;
+            self.apt = Apt::with_fresh_lists(&self.root.join(".apt"))?;
+        }
+        server(&self.apt).context("the package lists don't know postgresql")
     }
 
     /// Downloads and unpacks one package; on old or absent lists a second time with fresh ones.

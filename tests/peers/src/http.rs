@@ -47,9 +47,21 @@ pub fn get(address: SocketAddr, path: &str) -> io::Result<Response> {
 /// # Errors
 /// As [`get`].
 pub fn post(address: SocketAddr, path: &str, json: &str) -> io::Result<Response> {
-    let length = json.len();
-    let head = format!("POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\n");
-    ask(address, &format!("{head}Content-Length: {length}\r\n\r\n{json}"))
+    post_as(address, path, "application/json", json)
+}
+
+/// `POST path` with a CloudEvent to `address`.
+///
+/// # Errors
+/// As [`get`].
+pub fn post_event(address: SocketAddr, path: &str, event: &str) -> io::Result<Response> {
+    post_as(address, path, "application/cloudevents+json", event)
+}
+
+fn post_as(address: SocketAddr, path: &str, media_type: &str, body: &str) -> io::Result<Response> {
+    let length = body.len();
+    let head = format!("POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: {media_type}\r\n");
+    ask(address, &format!("{head}Content-Length: {length}\r\n\r\n{body}"))
 }
 
 /// HTTP/1.0, so that the answer comes whole, not chunked, and ends with the connection.

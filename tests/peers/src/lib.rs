@@ -1,4 +1,4 @@
-//! Real peers for tests: Debian's Prometheus, Alertmanager, node_exporter and stress-ng, and Larnax's own
+//! Real peers for tests: Debian's Prometheus, Alertmanager, node_exporter, PostgreSQL, RabbitMQ and stress-ng, and Larnax's own
 //! programs.
 //!
 //! `cargo xtask test` fetches the peers ([`fetch()`]) into `target/peers`, without installing anything and
@@ -18,8 +18,11 @@ mod fetch;
 mod http;
 mod node_exporter;
 mod peers;
+mod postgres;
 mod process;
 mod prometheus;
+mod rabbitmq;
+mod relay;
 mod relocate;
 mod stress_ng;
 mod wait;
@@ -27,10 +30,13 @@ mod wait;
 pub use agent::Agent;
 pub use alertmanager::Alertmanager;
 pub use fetch::fetch;
-pub use http::{Response, get, percent_encoded, post};
+pub use http::{Response, get, percent_encoded, post, post_event};
 pub use node_exporter::NodeExporter;
 pub use peers::{Peer, Peers, in_ci};
+pub use postgres::Postgres;
 pub use process::Process;
 pub use prometheus::Prometheus;
+pub use rabbitmq::RabbitMq;
+pub use relay::Relay;
 pub use stress_ng::StressNg;
 pub use wait::eventually;

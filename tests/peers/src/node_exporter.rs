@@ -1,6 +1,7 @@
 //! A real node_exporter.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 
 use tempfile::TempDir;
 
@@ -20,7 +21,8 @@ use crate::process::Process;
 pub struct NodeExporter {
     process: Process,
     address: SocketAddr,
-    _folder: TempDir,
+    peers: Peers,
+    folder: TempDir,
 }
 
 impl NodeExporter {
@@ -30,12 +32,8 @@ impl NodeExporter {
     /// When it has not been fetched or doesn't answer.
     pub fn start(peers: &Peers) -> NodeExporter {
         let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
-        let mut command = peers.command(Peer::NodeExporter);
-        command.arg("--web.listen-address=127.0.0.1:0");
-        let mut process = Process::start("node_exporter", command, folder.path());
-        let address = process.listening();
-        process.ready(address, "/");
-        NodeExporter { process, address, _folder: folder }
+        let (process, address) = run(peers, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), folder.path());
+        NodeExporter { process, address, peers: peers.clone(), folder }
     }
 
     /// Where it listens.
@@ -57,4 +55,22 @@ impl NodeExporter {
     pub fn stop(&mut self) {
         self.process.kill();
     }
+
+    /// Brings the target back, at the same address.
+    ///
+    /// # Panics
+    /// When it doesn't answer.
+    pub fn start_again(&mut self) {
+        self.process.kill();
+        self.process = run(&self.peers, self.address, self.folder.path()).0;
+    }
+}
+
+fn run(peers: &Peers, address: SocketAddr, folder: &Path) -> (Process, SocketAddr) {
+    let mut command = peers.command(Peer::NodeExporter);
+    command.arg(format!("--web.listen-address={address}"));
+    let mut process = Process::start("node_exporter", command, folder);
+    let address = process.listening();
+    process.ready(address, "/");
+    (process, address)
 }

@@ -5,6 +5,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// The package that depends on the server of the release, whose name has a version in it: `postgresql-15`.
+pub(crate) const POSTGRESQL: &str = "postgresql";
+
 /// A program that Larnax works with or is measured against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
@@ -20,6 +23,12 @@ pub enum Peer {
     NodeExporter,
     /// The maker of load.
     StressNg,
+    /// The database server.
+    Postgres,
+    /// What makes a new data folder for it.
+    Initdb,
+    /// The message broker: Erlang's machine, which runs it.
+    RabbitMq,
     /// VictoriaMetrics' scraper. Only the bench uses it.
     Vmagent,
     /// The counter of instructions, without the script around it, which looks for an installed one.
@@ -28,13 +37,16 @@ pub enum Peer {
 
 impl Peer {
     /// The peers that the tests need: all but those of the bench and the counter of instructions.
-    pub const OF_TESTS: [Peer; 6] = [
+    pub const OF_TESTS: [Peer; 9] = [
         Peer::Prometheus,
         Peer::Promtool,
         Peer::Alertmanager,
         Peer::Amtool,
         Peer::NodeExporter,
         Peer::StressNg,
+        Peer::Postgres,
+        Peer::Initdb,
+        Peer::RabbitMq,
     ];
 
     /// The peers that the bench compares with.
@@ -49,6 +61,9 @@ impl Peer {
             Peer::Amtool => "amtool",
             Peer::NodeExporter => "prometheus-node-exporter",
             Peer::StressNg => "stress-ng",
+            Peer::Postgres => "postgres",
+            Peer::Initdb => "initdb",
+            Peer::RabbitMq => "beam.smp",
             Peer::Vmagent => "vmagent",
             Peer::Valgrind => "valgrind.bin",
         }
@@ -61,8 +76,33 @@ impl Peer {
             Peer::Alertmanager | Peer::Amtool => "prometheus-alertmanager",
             Peer::NodeExporter => "prometheus-node-exporter",
             Peer::StressNg => "stress-ng",
+            Peer::Postgres | Peer::Initdb => POSTGRESQL,
+            Peer::RabbitMq => "rabbitmq-server",
             Peer::Vmagent => "victoria-metrics",
             Peer::Valgrind => "valgrind",
+        }
+    }
+
+    /// The packages without which that one is of no use, shared libraries aside.
+    pub(crate) fn parts(self) -> &'static [&'static str] {
+        match self {
+            Peer::RabbitMq => &[
+                "erlang-base",
+                "erlang-asn1",
+                "erlang-crypto",
+                "erlang-eldap",
+                "erlang-inets",
+                "erlang-mnesia",
+                "erlang-os-mon",
+                "erlang-parsetools",
+                "erlang-public-key",
+                "erlang-runtime-tools",
+                "erlang-ssl",
+                "erlang-syntax-tools",
+                "erlang-tools",
+                "erlang-xmerl",
+            ],
+            _ => &[],
         }
     }
 }
@@ -139,8 +179,25 @@ impl Peers {
 
     /// The path of a peer's executable, if it has been fetched.
     pub fn program(&self, peer: Peer) -> Option<PathBuf> {
-        let path = self.root.join("usr/bin").join(peer.file_name());
+        let name = peer.file_name();
+        if peer.package() == POSTGRESQL {
+            let versions = std::fs::read_dir(self.root.join("usr/lib/postgresql")).ok()?.flatten();
+            let found = versions.map(|version| version.path().join("bin").join(name));
+            return found.filter(|path| path.is_file()).max();
+        }
+        let folder = match peer {
+            Peer::RabbitMq => self.versioned("usr/lib/erlang", "erts-")?.join("bin"),
+            _ => self.root.join("usr/bin"),
+        };
+        let path = folder.join(name);
         path.is_file().then_some(path)
+    }
+
+    /// The folder in `parent` whose name begins with `prefix` and ends with a version.
+    pub(crate) fn versioned(&self, parent: &str, prefix: &str) -> Option<PathBuf> {
+        let children = std::fs::read_dir(self.root.join(parent)).ok()?.flatten();
+        let named = children.filter(|child| child.file_name().to_string_lossy().starts_with(prefix));
+        named.map(|child| child.path()).max()
     }
 
     /// A command that runs `peer` with the libraries that were fetched with it.

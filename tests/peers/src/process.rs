@@ -16,6 +16,9 @@ use crate::wait::eventually;
 /// compiling.
 const START: Duration = Duration::from_secs(30);
 
+/// How long a server may take to end at once.
+const QUIT: Duration = Duration::from_secs(5);
+
 /// How much of a program's output a failure shows, in bytes.
 const SHOWN: usize = 4096;
 
@@ -49,9 +52,20 @@ impl Process {
     /// # Panics
     /// When it can't be started.
     pub fn start(name: &str, command: Command, folder: &Path) -> Process {
+        Process::start_with(name, command, folder, |_| ())
+    }
+
+    /// The same, with something `set` about the process that a command doesn't tell again: its user.
+    pub(crate) fn start_with(
+        name: &str,
+        command: Command,
+        folder: &Path,
+        set: impl FnOnce(&mut Command),
+    ) -> Process {
         let output = folder.join(format!("{name}.log"));
         let started = File::options().create(true).append(true).open(&output).and_then(|log| {
             let mut command = dying_with_us(command);
+            set(&mut command);
             command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
             spawn(command)
         });
@@ -84,6 +98,11 @@ impl Process {
     /// # Panics
     /// When it ends first, or listens nowhere within 30 s; with the end of its output.
     pub fn listening(&mut self) -> SocketAddr {
+        self.listening_within(START)
+    }
+
+    /// [`listening`](Process::listening) for programs that take longer.
+    pub(crate) fn listening_within(&mut self, limit: Duration) -> SocketAddr {
         let started = Instant::now();
         loop {
             if let Some(port) = listening_port(self.pid()) {
@@ -92,7 +111,7 @@ impl Process {
             if !self.is_running() {
                 self.fail("ended before it listened");
             }
-            if started.elapsed() > START {
+            if started.elapsed() > limit {
                 self.fail("listens nowhere");
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -132,12 +151,26 @@ impl Process {
 
     /// [`terminate`](Process::terminate) for destructors, which must not panic: past `within` it kills.
     pub(crate) fn terminate_or_kill(&mut self, within: Duration) {
-        self.signal(Signal::TERM);
+        self.signal_or_kill(Signal::TERM, within);
+    }
+
+    fn signal_or_kill(&mut self, signal: Signal, within: Duration) {
+        if !self.is_running() {
+            // Its id may be another's by now.
+            return;
+        }
+        self.signal(signal);
         let asked = Instant::now();
         while self.is_running() && asked.elapsed() < within {
             std::thread::sleep(Duration::from_millis(10));
         }
         self.kill();
+    }
+
+    /// Sends SIGQUIT, on which some servers end at once without leaving anything behind, and waits until the
+    /// process has ended; kills it if it takes long.
+    pub(crate) fn quit(&mut self) {
+        self.signal_or_kill(Signal::QUIT, QUIT);
     }
 
     /// Sends SIGKILL and waits until the process has ended: the sudden death that nothing accepted may be

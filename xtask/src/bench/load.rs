@@ -142,7 +142,7 @@ fn is_calm(agent: &Agent) -> bool {
 }
 
 /// Copies a folder with what is in it.
-fn copy(from: &Path, to: &Path) -> Result<()> {
+pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;

@@ -11,9 +11,11 @@ mod record;
 mod state;
 
 use std::cell::RefCell;
+use std::marker::PhantomData;
 use std::path::Path;
 
-use larnax_core::Event;
+use larnax_core::CloudEvent;
+use larnax_core::event::AnomalyEvent;
 use tokio::sync::Notify;
 
 use self::log::{InUse, Log};
@@ -21,6 +23,7 @@ use self::queue::{Place, Queue};
 use self::record::{Kind, MAX_PAYLOAD_BYTES};
 use self::state::State;
 use crate::AlertError;
+use crate::told::Told;
 
 /// The smallest bound that leaves room for a few events.
 const MIN_BYTES: u64 = 64 << 10;
@@ -42,10 +45,10 @@ impl Default for OutboxOptions {
 }
 
 /// What an outbox found when it was opened.
-#[derive(Clone, Debug, Default)]
-pub struct Recovered {
-    /// The latest event of each anomaly that was open. Times have lost what is below a millisecond.
-    pub open: Vec<Event>,
+#[derive(Clone, Debug)]
+pub struct Recovered<D = AnomalyEvent> {
+    /// The latest event of each anomaly or incident that was open. Times have lost what is below a millisecond.
+    pub open: Vec<CloudEvent<D>>,
     /// How many events some sink still has to get.
     pub pending: usize,
     /// What could not be read or written, in sentences for the log.
@@ -68,10 +71,10 @@ pub enum Accepted {
 }
 
 /// Events for one sink.
-#[derive(Clone, Debug, Default)]
-pub struct Batch {
+#[derive(Clone, Debug)]
+pub struct Batch<D = AnomalyEvent> {
     /// Oldest first.
-    pub events: Vec<Event>,
+    pub events: Vec<CloudEvent<D>>,
     /// The sequence of each event, to acknowledge it with.
     pub sequences: Vec<u64>,
 }
@@ -85,8 +88,8 @@ pub struct OutboxStats {
     pub pending: usize,
     /// Events that are in memory only.
     pub held: usize,
-    /// Anomalies of which events were given up because the outbox was full.
-    pub dropped_anomalies: u64,
+    /// Anomalies or incidents of which events were given up because the outbox was full.
+    pub dropped_subjects: u64,
     /// Those events.
     pub dropped_events: u64,
     /// Stretches and records that could not be read.
@@ -99,16 +102,17 @@ pub struct OutboxStats {
 
 /// A durable queue with one reader per sink. All calls are short; none may be made from two threads.
 #[derive(Debug)]
-pub struct Outbox {
+pub struct Outbox<D = AnomalyEvent> {
     state: RefCell<State>,
     changed: Notify,
+    told: PhantomData<D>,
 }
 
-impl Outbox {
+impl<D: Told> Outbox<D> {
     /// Opens the outbox of a folder and reads what is in it; without a folder it lives in memory.
     ///
     /// A folder that can't be written to is not an error: events are then held in memory, and `damaged` says why.
-    pub fn open(folder: Option<&Path>, options: OutboxOptions) -> Result<(Self, Recovered), AlertError> {
+    pub fn open(folder: Option<&Path>, options: OutboxOptions) -> Result<(Self, Recovered<D>), AlertError> {
         if options.max_bytes < MIN_BYTES {
             let found = options.max_bytes.to_string();
             return Err(AlertError::Option {
@@ -123,7 +127,7 @@ impl Outbox {
             max_bytes: options.max_bytes,
             stats: OutboxStats::default(),
         };
-        let mut recovered = Recovered::default();
+        let mut recovered = Recovered { open: Vec::new(), pending: 0, damaged: Vec::new(), torn_bytes: 0 };
         if let Some(folder) = folder {
             let (log, bytes, problem) =
                 Log::open(folder).map_err(|InUse(path)| AlertError::InUse { path })?;
@@ -141,7 +145,7 @@ impl Outbox {
         }
         recovered.open = state.load(state.queue.open().cloned().collect()).events;
         recovered.pending = state.queue.pending_anywhere();
-        Ok((Self { state: RefCell::new(state), changed: Notify::new() }, recovered))
+        Ok((Self { state: RefCell::new(state), changed: Notify::new(), told: PhantomData }, recovered))
     }
 
     /// Changes who must get every event, as when the configuration was read again.
@@ -151,9 +155,9 @@ impl Outbox {
     }
 
     /// Takes an event. Metrics without a finite deviation are left out of it, and its evidence if it is too large.
-    pub fn accept(&self, event: &Event) -> Result<Accepted, AlertError> {
+    pub fn accept(&self, event: &CloudEvent<D>) -> Result<Accepted, AlertError> {
         let json = encode_event(event)?;
-        let outcome = self.state.borrow_mut().accept(event, json);
+        let outcome = self.state.borrow_mut().accept(&event.data, json);
         self.changed.notify_waiters();
         Ok(outcome)
     }
@@ -168,7 +172,7 @@ impl Outbox {
     }
 
     /// What a sink still has to get: at most `max` events, oldest first.
-    pub fn pending(&self, sink: &str, max: usize) -> Batch {
+    pub fn pending(&self, sink: &str, max: usize) -> Batch<D> {
         let mut state = self.state.borrow_mut();
         let entries = state.queue.pending(sink).take(max).cloned().collect();
         state.load(entries)
@@ -184,15 +188,15 @@ impl Outbox {
         self.state.borrow().queue.pending(sink).next().is_none()
     }
 
-    /// The latest event of each open anomaly that a sink already has, to remind it.
-    pub fn open_events(&self, sink: &str) -> Vec<Event> {
+    /// The latest event of each open anomaly or incident that a sink already has, to remind it.
+    pub fn open_events(&self, sink: &str) -> Vec<CloudEvent<D>> {
         let mut state = self.state.borrow_mut();
         let first_pending = state.queue.pending(sink).next().map_or(u64::MAX, |entry| entry.sequence);
         let entries = state.queue.open().filter(|entry| entry.sequence < first_pending).cloned().collect();
         state.load(entries).events
     }
 
-    /// Whether an anomaly is open.
+    /// Whether an anomaly or incident is open.
     pub fn has_open(&self) -> bool {
         self.state.borrow().queue.open().next().is_some()
     }
@@ -205,7 +209,7 @@ impl Outbox {
     }
 
     /// Resolves at the next event or acknowledgement after its first poll or `enable`.
-    pub(crate) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
+    pub fn changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.changed.notified()
     }
 
@@ -223,25 +227,24 @@ impl Outbox {
 
 /// The events that can be read from the bytes of an outbox file, however damaged, with the number of damaged
 /// stretches. Never fails: an entry point for fuzzing and for repair by hand.
-pub fn salvage(bytes: &[u8]) -> (Vec<Event>, usize) {
+pub fn salvage<D: Told>(bytes: &[u8]) -> (Vec<CloudEvent<D>>, usize) {
     let scan = record::scan(bytes);
     let events = scan.records.iter().filter(|record| record.kind == Kind::Event);
     let events = events.filter_map(|record| serde_json::from_slice(record.payload).ok()).collect();
     (events, scan.damaged.len())
 }
 
-fn encode_event(event: &Event) -> Result<Vec<u8>, AlertError> {
+fn encode_event<D: Told>(event: &CloudEvent<D>) -> Result<Vec<u8>, AlertError> {
     let too_large =
         |found| AlertError::EventTooLarge { id: event.id.clone(), found, limit: MAX_PAYLOAD_BYTES };
     let mut event = event.clone();
-    // JSON knows no NaN; it would come back as null and the event would be lost.
-    event.data.anomaly.metrics.retain(|metric| metric.deviation.is_finite());
+    event.data.clean();
     // Serializing these types to memory can't fail; should it ever, the event is refused like one of no size.
     let json = serde_json::to_vec(&event).map_err(|_| too_large(0))?;
     if json.len() <= MAX_PAYLOAD_BYTES {
         return Ok(json);
     }
-    event.data.evidence = None;
+    event.data.shorten();
     let json = serde_json::to_vec(&event).map_err(|_| too_large(0))?;
     if json.len() <= MAX_PAYLOAD_BYTES { Ok(json) } else { Err(too_large(json.len())) }
 }

@@ -3,8 +3,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
-use larnax_core::AnomalyId;
-
 /// Where an event's JSON is.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
@@ -18,8 +16,9 @@ pub(crate) enum Place {
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) sequence: u64,
-    pub(crate) anomaly: AnomalyId,
-    /// Whether the anomaly goes on after this event.
+    /// What it is about: an anomaly or an incident.
+    pub(crate) subject: u64,
+    /// Whether that goes on after this event.
     pub(crate) open: bool,
     /// Length of the JSON.
     pub(crate) bytes: u32,
@@ -34,20 +33,20 @@ pub(crate) struct Cursor {
     pub(crate) delivered: u64,
 }
 
-/// Events of an anomaly that were given up.
+/// Events of a subject that were given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Dropped {
-    pub(crate) anomaly: AnomalyId,
+    pub(crate) subject: u64,
     pub(crate) events: usize,
     pub(crate) was_open: bool,
 }
 
-/// Events in order of their sequence, the latest of each anomaly, and a cursor per sink.
+/// Events in order of their sequence, the latest of each anomaly or incident, and a cursor per sink.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     entries: VecDeque<Entry>,
-    /// The latest event of each anomaly that is in here: its sequence and whether the anomaly is open.
-    latest: HashMap<AnomalyId, (u64, bool)>,
+    /// The latest event of each subject that is in here: its sequence and whether the subject is open.
+    latest: HashMap<u64, (u64, bool)>,
     pub(crate) cursors: Vec<Cursor>,
     /// The highest sequence ever used.
     pub(crate) last: u64,
@@ -71,7 +70,7 @@ impl Queue {
         self.forget_finished();
     }
 
-    /// Adds an event; its sequence must be the highest so far. The event before it of the same anomaly goes if nobody
+    /// Adds an event; its sequence must be the highest so far. The event before it of the same subject goes if nobody
     /// waits for it.
     pub(crate) fn push(&mut self, entry: Entry) {
         self.insert(entry);
@@ -81,7 +80,7 @@ impl Queue {
     /// [`Queue::push`] without the cleaning up, for many events in a row.
     pub(crate) fn insert(&mut self, entry: Entry) {
         self.last = self.last.max(entry.sequence);
-        self.latest.insert(entry.anomaly, (entry.sequence, entry.open));
+        self.latest.insert(entry.subject, (entry.sequence, entry.open));
         self.entries.push_back(entry);
     }
 
@@ -99,15 +98,15 @@ impl Queue {
         }
     }
 
-    /// Removes what every sink has and no open anomaly needs.
+    /// Removes what every sink has and no open subject needs.
     pub(crate) fn forget_finished(&mut self) {
         let everywhere = self.everywhere();
         let latest = &mut self.latest;
         self.entries.retain(|entry| {
-            let (newest, open) = latest.get(&entry.anomaly).copied().unwrap_or_default();
+            let (newest, open) = latest.get(&entry.subject).copied().unwrap_or_default();
             let kept = entry.sequence > everywhere || (open && entry.sequence == newest);
             if !kept && entry.sequence == newest {
-                latest.remove(&entry.anomaly);
+                latest.remove(&entry.subject);
             }
             kept
         });
@@ -140,9 +139,9 @@ impl Queue {
         self.entries.iter().filter(|entry| entry.sequence > everywhere).count()
     }
 
-    /// The latest event of each open anomaly, oldest first.
+    /// The latest event of each open subject, oldest first.
     pub(crate) fn open(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(|entry| self.latest.get(&entry.anomaly) == Some(&(entry.sequence, true)))
+        self.entries.iter().filter(|entry| self.latest.get(&entry.subject) == Some(&(entry.sequence, true)))
     }
 
     /// Gives up one event that can't be read any more.
@@ -151,29 +150,29 @@ impl Queue {
         self.latest.retain(|_, (newest, _)| *newest != sequence);
     }
 
-    /// Gives up what matters least among the entries that `among` names: all of the oldest closed anomaly; without one,
-    /// the oldest event that a later one of its anomaly supersedes; without one, the oldest open anomaly.
+    /// Gives up what matters least among the entries that `among` names: all of the oldest closed subject; without one,
+    /// the oldest event that a later one of its subject supersedes; without one, the oldest open subject.
     pub(crate) fn give_up(&mut self, among: impl Fn(&Entry) -> bool) -> Option<Dropped> {
-        let newest = |entry: &Entry| self.latest.get(&entry.anomaly).copied().unwrap_or_default();
+        let newest = |entry: &Entry| self.latest.get(&entry.subject).copied().unwrap_or_default();
         let mut candidates = self.entries.iter().filter(|entry| among(entry));
         let closed = candidates.clone().find(|entry| !newest(entry).1);
         let superseded = || candidates.clone().find(|entry| newest(entry).0 != entry.sequence);
-        let (anomaly, single, was_open) = match closed {
-            Some(entry) => (entry.anomaly, None, false),
+        let (subject, single, was_open) = match closed {
+            Some(entry) => (entry.subject, None, false),
             None => match superseded() {
-                Some(entry) => (entry.anomaly, Some(entry.sequence), true),
-                None => (candidates.next()?.anomaly, None, true),
+                Some(entry) => (entry.subject, Some(entry.sequence), true),
+                None => (candidates.next()?.subject, None, true),
             },
         };
         let before = self.entries.len();
         match single {
             Some(sequence) => self.entries.retain(|entry| entry.sequence != sequence),
             None => {
-                self.entries.retain(|entry| entry.anomaly != anomaly);
-                self.latest.remove(&anomaly);
+                self.entries.retain(|entry| entry.subject != subject);
+                self.latest.remove(&subject);
             }
         }
-        Some(Dropped { anomaly, events: before - self.entries.len(), was_open })
+        Some(Dropped { subject, events: before - self.entries.len(), was_open })
     }
 }
 
@@ -181,15 +180,11 @@ impl Queue {
 mod tests {
     use super::*;
 
-    fn id(n: u64) -> AnomalyId {
-        format!("{n:016x}").parse().unwrap()
-    }
-
     fn queue(sinks: &[&str], events: &[(u64, bool)]) -> Queue {
         let mut queue = Queue::new(&sinks.iter().map(|&sink| sink.to_owned()).collect::<Vec<_>>());
-        for (i, &(anomaly, open)) in events.iter().enumerate() {
+        for (i, &(subject, open)) in events.iter().enumerate() {
             let place = Place::Memory(Rc::from([]));
-            queue.push(Entry { sequence: i as u64 + 1, anomaly: id(anomaly), open, bytes: 10, place });
+            queue.push(Entry { sequence: i as u64 + 1, subject, open, bytes: 10, place });
         }
         queue
     }
@@ -225,10 +220,9 @@ mod tests {
             queue(&["a"], &[(1, true), (2, true), (3, true), (2, false), (3, false), (1, true), (4, true)]);
         let mut dropped = Vec::new();
         while let Some(drop) = queue.give_up(|_| true) {
-            dropped.push((drop.anomaly, drop.events, drop.was_open));
+            dropped.push((drop.subject, drop.events, drop.was_open));
         }
-        let expected =
-            vec![(id(2), 2, false), (id(3), 2, false), (id(1), 1, true), (id(1), 1, true), (id(4), 1, true)];
+        let expected = vec![(2, 2, false), (3, 2, false), (1, 1, true), (1, 1, true), (4, 1, true)];
         assert_eq!(dropped, expected);
     }
 

@@ -3,12 +3,13 @@
 use std::io;
 use std::rc::Rc;
 
-use larnax_core::{Event, Transition};
+use larnax_core::CloudEvent;
 
 use crate::outbox::log::Log;
 use crate::outbox::queue::{Entry, Place, Queue};
 use crate::outbox::record::{self, HEADER_BYTES, Kind};
 use crate::outbox::{Accepted, Batch, OutboxStats, Recovered};
+use crate::told::Told;
 
 /// What events may take in memory while the disk takes nothing.
 const HELD_BYTES: u64 = 1 << 20;
@@ -25,7 +26,7 @@ pub(super) struct State {
 
 impl State {
     /// Fills the queue from the bytes of the file.
-    pub(super) fn recover(&mut self, bytes: &[u8], recovered: &mut Recovered) {
+    pub(super) fn recover<D: Told>(&mut self, bytes: &[u8], recovered: &mut Recovered<D>) {
         let Some(log) = &mut self.log else { return };
         let path = log.path();
         let scan = record::scan(bytes);
@@ -35,13 +36,13 @@ impl State {
         for found in &scan.records {
             match found.kind {
                 Kind::Event if found.sequence <= last_event => {}
-                Kind::Event => match serde_json::from_slice::<Event>(found.payload) {
+                Kind::Event => match serde_json::from_slice::<CloudEvent<D>>(found.payload) {
                     Ok(event) => {
                         last_event = found.sequence;
                         self.queue.insert(Entry {
                             sequence: found.sequence,
-                            anomaly: event.data.anomaly.id,
-                            open: event.data.transition != Transition::Closed,
+                            subject: event.data.subject(),
+                            open: event.data.goes_on(),
                             bytes: found.payload.len() as u32,
                             place: Place::Disk { offset: found.offset as u64 },
                         });
@@ -81,13 +82,12 @@ impl State {
         recovered.damaged.append(&mut unreadable);
     }
 
-    pub(super) fn accept(&mut self, event: &Event, json: Vec<u8>) -> Accepted {
-        let data = &event.data;
+    pub(super) fn accept(&mut self, data: &impl Told, json: Vec<u8>) -> Accepted {
         self.stats.accepted += 1;
         self.queue.push(Entry {
             sequence: self.queue.last + 1,
-            anomaly: data.anomaly.id,
-            open: data.transition != Transition::Closed,
+            subject: data.subject(),
+            open: data.goes_on(),
             bytes: json.len() as u32,
             place: Place::Memory(Rc::from(json)),
         });
@@ -112,10 +112,10 @@ impl State {
         }
         while total > limit - limit / 4 {
             let Some(dropped) = self.queue.give_up(&among) else { return };
-            self.stats.dropped_anomalies += 1;
+            self.stats.dropped_subjects += 1;
             self.stats.dropped_events += dropped.events as u64;
             tracing::warn!(
-                anomaly = %dropped.anomaly,
+                subject = format_args!("{:016x}", dropped.subject),
                 events = dropped.events,
                 open = dropped.was_open,
                 "outbox full: events were given up before every sink had them"
@@ -235,8 +235,8 @@ impl State {
     }
 
     /// Reads events back. One that can't be read is given up loudly, so that it never holds back the others.
-    pub(super) fn load(&mut self, entries: Vec<Entry>) -> Batch {
-        let mut batch = Batch::default();
+    pub(super) fn load<D: Told>(&mut self, entries: Vec<Entry>) -> Batch<D> {
+        let mut batch = Batch { events: Vec::new(), sequences: Vec::new() };
         for entry in entries {
             let event = read_entry(self.log.as_ref(), &entry)
                 .map_err(|error| error.to_string())

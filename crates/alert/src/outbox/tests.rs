@@ -3,7 +3,7 @@ use std::fs;
 use std::path::Path;
 
 use larnax_core::Transition::{Closed, Opened, Updated};
-use larnax_core::{Timestamp, Transition};
+use larnax_core::{Event, Timestamp, Transition};
 use proptest::prelude::*;
 
 use super::*;
@@ -142,7 +142,7 @@ fn a_damaged_file_is_set_aside_and_the_events_around_the_damage_are_kept() {
 fn a_second_agent_on_the_same_folder_is_told_so() {
     let folder = tempfile::tempdir().unwrap();
     let _first = open(folder.path(), &[]);
-    let error = Outbox::open(Some(folder.path()), OutboxOptions::default()).unwrap_err();
+    let error = Outbox::<AnomalyEvent>::open(Some(folder.path()), OutboxOptions::default()).unwrap_err();
     assert!(error.to_string().contains("another process"), "{error}");
 }
 
@@ -166,7 +166,7 @@ fn what_overflows_is_the_oldest_closed_anomaly_and_it_is_counted() {
     let stats = outbox.stats();
     assert_eq!(events[0], open_one);
     assert_eq!(events.last().unwrap().data.anomaly.onset, at(99.0));
-    assert!(stats.dropped_anomalies > 0);
+    assert!(stats.dropped_subjects > 0);
     assert_eq!(events.len() as u64 + stats.dropped_events, 199);
     let closed: Vec<Timestamp> = events[1..].iter().map(|event| event.data.anomaly.onset).collect();
     assert!(closed.is_sorted() && closed[0] > at(10.0), "the oldest went first");
@@ -313,7 +313,7 @@ proptest! {
 
     #[test]
     fn no_bytes_make_salvaging_or_opening_fail(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
-        prop_assert!(salvage(&bytes).0.is_empty());
+        prop_assert!(salvage::<AnomalyEvent>(&bytes).0.is_empty());
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("outbox.log"), &bytes).unwrap();
         let (outbox, _) = open(folder.path(), &["x"]);

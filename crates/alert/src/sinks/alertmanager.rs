@@ -5,13 +5,14 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use larnax_core::{AnomalyId, Clock, Event, Timestamp};
+use larnax_core::{Clock, CloudEvent, Timestamp};
 use larnax_http::{ClientOptions, Url};
 
 use crate::AlertError;
 use crate::sinks::payload::{self, Alert};
 use crate::sinks::post::Post;
 use crate::sinks::{DeliveryError, LocalFuture, Sink};
+use crate::told::Told;
 
 /// How one Alertmanager is told. Each of several is a sink of its own, so that one that is down holds up nobody.
 #[derive(Clone, Debug)]
@@ -65,8 +66,8 @@ pub struct Alertmanager {
     post: Post,
     clock: Rc<dyn Clock>,
     started: Timestamp,
-    /// Anomalies that this Alertmanager was told to be firing.
-    told: HashSet<AnomalyId>,
+    /// Anomalies or incidents that this Alertmanager was told to be firing.
+    told: HashSet<u64>,
 }
 
 impl fmt::Debug for Alertmanager {
@@ -87,15 +88,15 @@ impl Alertmanager {
     }
 
     /// The latest event per anomaly, in order; an anomaly's events before it say nothing more.
-    fn alerts(&self, events: &[Event]) -> Vec<Alert> {
+    fn alerts<D: Told>(&self, events: &[CloudEvent<D>]) -> Vec<Alert> {
         let now = self.clock.now();
-        let alerts = events.iter().enumerate().filter(|(_, event)| event.data.anomaly.alerted);
+        let alerts = events.iter().enumerate().filter(|(_, event)| event.data.is_alerted());
         let latest = alerts.filter(|(i, event)| !events[i + 1..].iter().any(|later| same(event, later)));
         latest
             .map(|(i, event)| {
-                let news = !self.told.contains(&event.data.anomaly.id)
+                let news = !self.told.contains(&event.data.subject())
                     && events[..i].iter().any(|earlier| same(event, earlier) && fires(earlier));
-                payload::alert(event, &self.options, now, !event.data.anomaly.is_open() && news)
+                payload::alert(&event.data, &self.options, now, !event.data.goes_on() && news)
             })
             .collect()
     }
@@ -106,20 +107,20 @@ impl Alertmanager {
     }
 }
 
-fn same(a: &Event, b: &Event) -> bool {
-    a.data.anomaly.id == b.data.anomaly.id
+fn same<D: Told>(a: &CloudEvent<D>, b: &CloudEvent<D>) -> bool {
+    a.data.subject() == b.data.subject()
 }
 
-fn fires(event: &Event) -> bool {
-    event.data.anomaly.alerted && event.data.anomaly.is_open()
+fn fires<D: Told>(event: &CloudEvent<D>) -> bool {
+    event.data.is_alerted() && event.data.goes_on()
 }
 
-impl Sink for Alertmanager {
+impl<D: Told> Sink<D> for Alertmanager {
     fn name(&self) -> &str {
         &self.options.name
     }
 
-    fn deliver<'a>(&'a mut self, events: &'a [Event]) -> LocalFuture<'a, Result<(), DeliveryError>> {
+    fn deliver<'a>(&'a mut self, events: &'a [CloudEvent<D>]) -> LocalFuture<'a, Result<(), DeliveryError>> {
         Box::pin(async move {
             let alerts = self.alerts(events);
             if alerts.is_empty() {
@@ -127,7 +128,7 @@ impl Sink for Alertmanager {
             }
             self.post(&alerts).await?;
             for event in events {
-                let id = event.data.anomaly.id;
+                let id = event.data.subject();
                 let _ = if fires(event) { self.told.insert(id) } else { self.told.remove(&id) };
             }
             Ok(())

@@ -7,11 +7,12 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use larnax_core::{Clock, Event, Timestamp};
+use larnax_core::{Clock, CloudEvent, Timestamp};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::Outbox;
 use crate::sinks::{DeliveryError, Sink};
+use crate::told::Told;
 
 /// The first pause after a failure; doubled with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -55,9 +56,9 @@ impl SinkStatus {
 /// Sleeps without a timer while nothing is pending, no anomaly is open and no heartbeat is due. Each sink has its own
 /// loop, so that one which is down holds up nobody. What the sink refuses is halved until the events to blame are found;
 /// those are given up, loudly. Everything else is tried again after pauses that double up to a minute, with jitter.
-pub async fn deliver_loop(
-    outbox: Rc<Outbox>,
-    sink: Box<dyn Sink>,
+pub async fn deliver_loop<D: Told>(
+    outbox: Rc<Outbox<D>>,
+    sink: Box<dyn Sink<D>>,
     status: Rc<SinkStatus>,
     clock: Rc<dyn Clock>,
     drain: Duration,
@@ -79,7 +80,7 @@ pub async fn deliver_loop(
 }
 
 /// Waits until a sink has everything.
-async fn delivered(outbox: &Outbox, sink: &str) {
+async fn delivered<D: Told>(outbox: &Outbox<D>, sink: &str) {
     loop {
         let mut changed = pin!(outbox.changed());
         changed.as_mut().enable();
@@ -90,16 +91,16 @@ async fn delivered(outbox: &Outbox, sink: &str) {
     }
 }
 
-struct Delivery {
-    outbox: Rc<Outbox>,
-    sink: Box<dyn Sink>,
+struct Delivery<D> {
+    outbox: Rc<Outbox<D>>,
+    sink: Box<dyn Sink<D>>,
     status: Rc<SinkStatus>,
     clock: Rc<dyn Clock>,
     /// Failed attempts since the last success.
     failures: u32,
 }
 
-impl Delivery {
+impl<D: Told> Delivery<D> {
     async fn run(mut self) {
         let outbox = Rc::clone(&self.outbox);
         // Open anomalies are resent at once after a start: the other side may have given them up by now.
@@ -159,7 +160,11 @@ impl Delivery {
 
     /// Delivers and acknowledges what arrived, in parts where the whole is refused. An error is always one worth
     /// trying again. Without `sequences` it is a reminder.
-    async fn deliver(&mut self, events: &[Event], sequences: Option<&[u64]>) -> Result<(), DeliveryError> {
+    async fn deliver(
+        &mut self,
+        events: &[CloudEvent<D>],
+        sequences: Option<&[u64]>,
+    ) -> Result<(), DeliveryError> {
         let max = self.sink.max_batch().max(1);
         let (mut done, mut size) = (0, max);
         while done < events.len() {
@@ -215,7 +220,7 @@ impl Delivery {
 }
 
 /// Between half and all of 1 s, 2 s, 4 s … 60 s, so that agents that lost the same peer don't come back together.
-fn pause(failures: u32) -> Duration {
+pub fn pause(failures: u32) -> Duration {
     let full = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(6)).min(LONGEST_PAUSE);
     // Each RandomState has fresh keys: enough randomness to spread agents, without a generator to seed.
     let random = RandomState::new().hash_one(failures) as f64 / u64::MAX as f64;

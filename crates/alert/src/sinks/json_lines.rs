@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use larnax_core::Event;
+use larnax_core::CloudEvent;
 
 use crate::sinks::{DeliveryError, LocalFuture, Sink};
+use crate::told::Told;
 
 /// Where the lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,9 +53,9 @@ impl JsonLines {
         Self { options, file: None, lines: Vec::new(), torn: false }
     }
 
-    fn write(&mut self, events: &[Event]) -> io::Result<()> {
+    fn write<D: Told>(&mut self, events: &[CloudEvent<D>]) -> io::Result<()> {
         let recorded = self.options.recorded;
-        let mut wanted = events.iter().filter(|event| recorded || event.data.anomaly.alerted).peekable();
+        let mut wanted = events.iter().filter(|event| recorded || event.data.is_alerted()).peekable();
         if wanted.peek().is_none() {
             return Ok(());
         }
@@ -116,12 +117,12 @@ fn is_still_at(file: &File, path: &Path) -> bool {
     }
 }
 
-impl Sink for JsonLines {
+impl<D: Told> Sink<D> for JsonLines {
     fn name(&self) -> &str {
         &self.options.name
     }
 
-    fn deliver<'a>(&'a mut self, events: &'a [Event]) -> LocalFuture<'a, Result<(), DeliveryError>> {
+    fn deliver<'a>(&'a mut self, events: &'a [CloudEvent<D>]) -> LocalFuture<'a, Result<(), DeliveryError>> {
         Box::pin(async move {
             self.write(events).map_err(|error| {
                 self.file = None;

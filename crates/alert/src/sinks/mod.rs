@@ -5,6 +5,7 @@ mod deliver;
 mod json_lines;
 mod payload;
 mod post;
+mod report;
 mod webhook;
 
 use std::fmt;
@@ -12,11 +13,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use larnax_core::Event;
+use larnax_core::CloudEvent;
+use larnax_core::event::AnomalyEvent;
 
 pub use alertmanager::{Alertmanager, AlertmanagerOptions};
-pub use deliver::{Health, SinkStatus, deliver_loop};
+pub use deliver::{Health, SinkStatus, deliver_loop, pause};
 pub use json_lines::{JsonLines, JsonLinesOptions, Output};
+pub use report::SinkReport;
 pub use webhook::{Webhook, WebhookOptions};
 
 /// A future of the single-threaded runtime.
@@ -55,20 +58,20 @@ impl fmt::Display for DeliveryError {
 /// An implementation must not retry, must not keep events for later and must not wait without bound: retrying, order and
 /// safety belong to [`deliver_loop`] and the outbox. It must bear the same event twice, and its future must be safe to
 /// drop. Its `Debug`, names and errors must not show secrets.
-pub trait Sink: fmt::Debug {
+pub trait Sink<D = AnomalyEvent>: fmt::Debug {
     /// Unique and stable: the outbox remembers under this name what was delivered.
     fn name(&self) -> &str;
 
     /// Brings events (at most [`Sink::max_batch`], oldest first, perhaps none that concern this sink) to the other side.
     /// `Ok` means that the other side has all of them; after an error it may have some.
-    fn deliver<'a>(&'a mut self, events: &'a [Event]) -> LocalFuture<'a, Result<(), DeliveryError>>;
+    fn deliver<'a>(&'a mut self, events: &'a [CloudEvent<D>]) -> LocalFuture<'a, Result<(), DeliveryError>>;
 
     /// The most events of one call.
     fn max_batch(&self) -> usize {
         256
     }
 
-    /// How often the latest event of each open anomaly is to be delivered again, if at all.
+    /// How often the latest event of each open anomaly or incident is to be delivered again, if at all.
     fn resend_every(&self) -> Option<Duration> {
         None
     }

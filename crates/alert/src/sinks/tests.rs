@@ -4,7 +4,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use larnax_core::Transition::{Closed, Opened, Updated};
-use larnax_core::{Clock, Transition};
+use larnax_core::{Clock, Event, Transition};
 use larnax_http::{Auth, ClientOptions};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -170,7 +170,7 @@ async fn a_webhook_gets_cloudevents_one_by_one_or_in_a_batch_with_auth() {
     let mut sink = Webhook::new(WebhookOptions { http, ..options }, clock()).unwrap();
     let opened = event("a", 0.0, Opened, 0);
     sink.deliver(std::slice::from_ref(&opened)).await.unwrap();
-    sink.heartbeat().await.unwrap();
+    Sink::<larnax_core::event::AnomalyEvent>::heartbeat(&mut sink).await.unwrap();
     let seen = server.seen();
     let head = seen[0].head.to_ascii_lowercase();
     assert!(head.contains("content-type: application/cloudevents+json"), "{head}");

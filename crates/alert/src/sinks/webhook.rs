@@ -6,12 +6,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use larnax_core::event::HEARTBEAT;
-use larnax_core::{Clock, Event};
+use larnax_core::{Clock, CloudEvent};
 use larnax_http::{ClientOptions, HttpError, Url};
 
 use crate::AlertError;
 use crate::sinks::post::Post;
 use crate::sinks::{DeliveryError, LocalFuture, Sink};
+use crate::told::Told;
 
 /// How a webhook is told.
 #[derive(Clone, Debug)]
@@ -93,16 +94,16 @@ impl Webhook {
     }
 }
 
-impl Sink for Webhook {
+impl<D: Told> Sink<D> for Webhook {
     fn name(&self) -> &str {
         &self.options.name
     }
 
-    fn deliver<'a>(&'a mut self, events: &'a [Event]) -> LocalFuture<'a, Result<(), DeliveryError>> {
+    fn deliver<'a>(&'a mut self, events: &'a [CloudEvent<D>]) -> LocalFuture<'a, Result<(), DeliveryError>> {
         Box::pin(async move {
             let recorded = self.options.recorded;
-            let wanted: Vec<&Event> =
-                events.iter().filter(|event| recorded || event.data.anomaly.alerted).collect();
+            let wanted: Vec<&CloudEvent<D>> =
+                events.iter().filter(|event| recorded || event.data.is_alerted()).collect();
             if wanted.is_empty() { Ok(()) } else { self.send(&wanted).await }
         })
     }

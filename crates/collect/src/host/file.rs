@@ -12,25 +12,31 @@ const SURELY_THE_END: usize = 2048;
 /// What a file may hold at most; the rest is not read. `/proc/stat` of a machine with 64 CPUs has about 30 kB.
 const MAX_FILE: usize = 1 << 20;
 
-/// The one buffer of all readers.
-pub(super) struct Buffer {
+/// A buffer that files are read into one after the other.
+pub(crate) struct Buffer {
     bytes: Vec<u8>,
     read: u64,
+    most: usize,
 }
 
 impl Buffer {
     /// An empty buffer of 16 KiB that grows to at most [`MAX_FILE`].
-    pub(super) fn new() -> Self {
-        Self { bytes: vec![0; 16 << 10], read: 0 }
+    pub(crate) fn new() -> Self {
+        Self::up_to(MAX_FILE)
+    }
+
+    /// An empty buffer of 16 KiB that grows to at most `most` bytes.
+    pub(crate) fn up_to(most: usize) -> Self {
+        Self { bytes: vec![0; most.min(16 << 10)], read: 0, most }
     }
 
     /// Bytes read into it since it was made.
-    pub(super) fn bytes_read(&self) -> u64 {
+    pub(crate) fn bytes_read(&self) -> u64 {
         self.read
     }
 
     /// The content of an open file from its start; `None` when it can't be read.
-    pub(super) fn fill(&mut self, file: &File) -> Option<&[u8]> {
+    pub(crate) fn fill(&mut self, file: &File) -> Option<&[u8]> {
         let mut len = 0;
         loop {
             let count = match file.read_at(self.bytes.get_mut(len..)?, len as u64) {
@@ -43,10 +49,10 @@ impl Buffer {
                 break;
             }
             if len == self.bytes.len() {
-                if len >= MAX_FILE {
+                if len >= self.most {
                     break;
                 }
-                self.bytes.resize((len * 2).min(MAX_FILE), 0);
+                self.bytes.resize((len * 2).min(self.most), 0);
             }
         }
         self.read += len as u64;
@@ -55,25 +61,25 @@ impl Buffer {
 }
 
 /// A file that is opened once and read again and again, which costs half of opening it each time.
-pub(super) struct KeptFile {
+pub(crate) struct KeptFile {
     path: PathBuf,
     file: Option<File>,
 }
 
 impl KeptFile {
     /// Opens nothing yet.
-    pub(super) fn new(path: PathBuf) -> Self {
+    pub(crate) fn new(path: PathBuf) -> Self {
         Self { path, file: None }
     }
 
     /// The content now; `None` when it can't be read or is empty.
-    pub(super) fn read<'b>(&mut self, buffer: &'b mut Buffer) -> Option<&'b [u8]> {
+    pub(crate) fn read<'b>(&mut self, buffer: &'b mut Buffer) -> Option<&'b [u8]> {
         self.read_even_empty(buffer).filter(|bytes| !bytes.is_empty())
     }
 
     /// The content now; `None` when it can't be read. A descriptor that fails is dropped, and the file is opened anew at
     /// the next read.
-    pub(super) fn read_even_empty<'b>(&mut self, buffer: &'b mut Buffer) -> Option<&'b [u8]> {
+    pub(crate) fn read_even_empty<'b>(&mut self, buffer: &'b mut Buffer) -> Option<&'b [u8]> {
         let file = match self.file.take() {
             Some(file) => file,
             None => File::open(&self.path).ok()?,

@@ -1,18 +1,15 @@
 //! `/proc/<pid>`: what groups of processes use, by name.
 
-use std::ffi::CStr;
-use std::fs::File;
-use std::io::Write;
-use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use regex_lite::Regex;
-use rustix::fs::{Mode, OFlags, RawDir, openat, statat};
+use rustix::fs::{Mode, OFlags, openat, statat};
 
 use super::file::Buffer;
-use super::parse::{Picker, fields, number};
+use super::parse::{Picker, number};
+use super::procfs::{Stat, is_procfs, list, open, with_path};
 use super::reader::{Names, Reader, Roots, Slot, Slots};
 
 /// A group of processes under one name.
@@ -248,43 +245,6 @@ fn append(text: &mut String, bytes: &[u8]) {
     }
 }
 
-/// What `/proc/<pid>/stat` says (proc(5)).
-struct Stat<'a> {
-    comm: &'a [u8],
-    ticks: u64,
-    threads: u64,
-    start: u64,
-    pages: u64,
-}
-
-impl<'a> Stat<'a> {
-    fn parse(bytes: &'a [u8]) -> Option<Self> {
-        // The name stands in parentheses, and may hold blanks and parentheses itself.
-        let (open, close) = (memchr::memchr(b'(', bytes)?, memchr::memrchr(b')', bytes)?);
-        let comm = bytes.get(open + 1..close)?;
-        let mut rest = fields(bytes.get(close + 1..)?);
-        let user = number(rest.nth(11)?)?;
-        let system = rest.number()?;
-        let threads = number(rest.nth(4)?)?;
-        let start = number(rest.nth(1)?)?;
-        let pages = number(rest.nth(1)?)?;
-        Some(Self { comm, ticks: user.saturating_add(system), threads, start, pages })
-    }
-}
-
-/// `<pid>/<file>` as a path, without allocating.
-fn with_path<T>(pid: u32, file: &str, then: impl FnOnce(&CStr) -> T) -> Option<T> {
-    let mut path = [0u8; 32];
-    write!(&mut path[..], "{pid}/{file}\0").ok()?;
-    CStr::from_bytes_until_nul(&path).ok().map(then)
-}
-
-fn open<'b>(proc: &OwnedFd, pid: u32, file: &str, buffer: &'b mut Buffer) -> Option<&'b [u8]> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let fd = with_path(pid, file, |path| openat(proc, path, flags, Mode::empty()))?.ok()?;
-    buffer.fill(&File::from(fd))
-}
-
 /// How many descriptors a process has open. Since Linux 6.2 the size of the directory says it; before, they are counted.
 fn descriptors(proc: &OwnedFd, pid: u32) -> Option<u64> {
     const MOST: u64 = 65_536;
@@ -303,42 +263,4 @@ fn descriptors(proc: &OwnedFd, pid: u32) -> Option<u64> {
         });
         Some(count)
     })?
-}
-
-fn is_procfs(dir: &OwnedFd) -> bool {
-    rustix::fs::fstatfs(dir).is_ok_and(|fs| fs.f_type == rustix::fs::PROC_SUPER_MAGIC)
-}
-
-/// Hands out the names in a directory until there are no more or `each` says false.
-fn list(dir: &OwnedFd, mut each: impl FnMut(&[u8]) -> bool) {
-    let mut space = [MaybeUninit::uninit(); 8192];
-    let mut entries = RawDir::new(dir, &mut space);
-    while let Some(Ok(entry)) = entries.next() {
-        if !each(entry.file_name().to_bytes()) {
-            return;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn a_name_with_blanks_and_parentheses_does_not_shift_the_fields() {
-        let line = b"7 (a) (b c) S 1 7 7 0 -1 64 0 0 0 0 30 12 0 0 20 0 5 0 4242 100 55 0";
-        let stat = Stat::parse(line).unwrap();
-        assert_eq!(stat.comm, b"a) (b c");
-        assert_eq!((stat.ticks, stat.threads, stat.start, stat.pages), (42, 5, 4242, 55));
-    }
-
-    proptest! {
-        #[test]
-        fn any_stat_is_read_or_refused(bytes: Vec<u8>, near in "[0-9]{1,3} \\([a-z) (]{0,9}\\) S( [0-9-]{1,22}){0,30}") {
-            let _ = Stat::parse(&bytes);
-            let _ = Stat::parse(near.as_bytes());
-        }
-    }
 }

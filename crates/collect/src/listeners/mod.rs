@@ -1,7 +1,7 @@
 //! Which TCP listeners this machine has, and whose they are: what could be watched. Nothing is connected to.
 
-mod owners;
-mod table;
+pub(crate) mod owners;
+pub(crate) mod table;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

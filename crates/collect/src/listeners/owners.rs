@@ -4,6 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 
+use crate::host::parse::number;
+
 /// Bounds of the work: processes looked at, and descriptors of each.
 const MAX_PROCESSES: usize = 4096;
 const MAX_DESCRIPTORS: usize = 4096;
@@ -24,7 +26,7 @@ pub(super) fn of(proc: &Path, sockets: impl Iterator<Item = u64>) -> HashMap<u64
         let links = fs::read_dir(dir.join("fd")).into_iter().flatten().flatten().take(MAX_DESCRIPTORS);
         for link in links {
             let Ok(target) = fs::read_link(link.path()) else { continue };
-            let Some(socket) = target.to_str().and_then(inode) else { continue };
+            let Some(socket) = inode(target.as_os_str().as_encoded_bytes()) else { continue };
             if wanted.remove(&socket) {
                 owners.insert(socket, (pid, comm(&dir)));
             }
@@ -34,8 +36,8 @@ pub(super) fn of(proc: &Path, sockets: impl Iterator<Item = u64>) -> HashMap<u64
 }
 
 /// The number in `socket:[637]`.
-fn inode(link: &str) -> Option<u64> {
-    link.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+pub(crate) fn inode(link: &[u8]) -> Option<u64> {
+    number(link.strip_prefix(b"socket:[")?.strip_suffix(b"]")?)
 }
 
 /// The process' short name, or `?` when it has just ended.
@@ -67,9 +69,9 @@ mod tests {
 
     #[test]
     fn links_that_are_no_sockets_are_left_out() {
-        assert_eq!(inode("socket:[637]"), Some(637));
+        assert_eq!(inode(b"socket:[637]"), Some(637));
         for other in ["pipe:[637]", "socket:[]", "socket:[6", "socket:[-1]", "/dev/null"] {
-            assert_eq!(inode(other), None, "{other}");
+            assert_eq!(inode(other.as_bytes()), None, "{other}");
         }
     }
 }

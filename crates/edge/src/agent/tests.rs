@@ -37,6 +37,7 @@ impl Bench {
         let options = OutboxOptions { sinks: vec!["sink".to_owned()], ..OutboxOptions::default() };
         let (outbox, recovered) = Outbox::open(Some(&state.join("outbox")), options).unwrap();
         let mut agent = Agent::new(AgentParts {
+            hostname: "edge-1".to_owned(),
             clock: clock.clone(),
             state: Some(state.to_owned()),
             journal: Journal::new("/larnax/edge/edge-1".to_owned(), Rc::new(outbox), recovered.open),

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+pub use larnax_alert::sinks::SinkReport;
 use serde::{Deserialize, Serialize};
+
+pub use larnax_serve::ErrorReport;
 
 use larnax_core::{Anomaly, AnomalyId, Component, ComponentId, Contribution, Evidence, Timestamp};
 
@@ -59,24 +62,6 @@ pub struct BudgetReport {
     pub given: usize,
     /// The score that an anomaly must exceed to be alerted.
     pub bar: f64,
-}
-
-/// How one sink is doing.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct SinkReport {
-    /// Its name.
-    pub name: String,
-    /// Events that wait for it.
-    pub pending: usize,
-    /// Events that it took.
-    pub delivered: u64,
-    /// Events that it will never take; they were given up.
-    pub refused: u64,
-    /// Bytes sent to it, heads included.
-    pub sent_bytes: u64,
-    /// Why it took none last time; none when it did.
-    pub error: Option<String>,
 }
 
 /// The events that wait.
@@ -246,14 +231,6 @@ pub struct DeclarationReport {
     pub anomaly: AnomalyId,
     /// Always true: it has ended, and what is there now is learnt.
     pub normal: bool,
-}
-
-/// What every error answers.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct ErrorReport {
-    /// What was found, where, what was expected, what to do.
-    pub error: String,
 }
 
 /// A number for JSON, which has no NaN.

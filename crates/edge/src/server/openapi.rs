@@ -1,28 +1,22 @@
 //! The OpenAPI document of the agent's server, from the types of [`super::api`].
 
-use std::borrow::Cow;
-
 use larnax_detect::Explanation;
-use utoipa::openapi::path::{
-    HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathsBuilder,
-};
+use larnax_serve::openapi::{Route, Schemas, answered, failed, get, health, json, object, post, query, text};
+use utoipa::openapi::ContentBuilder;
+use utoipa::openapi::Required;
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::response::{Response, ResponseBuilder};
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, InfoBuilder, OpenApiBuilder, PathItem, Ref, RefOr, Required,
-};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::openapi::response::Response;
+use utoipa::openapi::schema::Type;
 
 use super::api::{
-    AnomalyReport, ComponentReport, Declaration, DeclarationReport, ErrorReport, HistoryReport, MetricReport,
-    StatusReport,
+    AnomalyReport, ComponentReport, Declaration, DeclarationReport, HistoryReport, MetricReport, StatusReport,
 };
 
 const ABOUT: &str = "What an agent watches and what it found. Times are RFC 3339 in UTC unless they are called \
                      seconds. A score of at most 1 is normal. Errors are JSON: what was found, what was expected, what \
                      to do.";
+
+const TOKEN: &str = "Only where the config has `api.bearer_token_file` or `api.bearer_token`.";
 
 /// The document, as the JSON that `/api/v1/openapi.json` answers.
 ///
@@ -30,47 +24,12 @@ const ABOUT: &str = "What an agent watches and what it found. Times are RFC 3339
 /// When it can't be written as JSON.
 pub fn document() -> serde_json::Result<String> {
     let mut schemas = Schemas::default();
-    let mut paths = PathsBuilder::new();
-    for route in routes(&mut schemas) {
-        paths = paths.path(route.path, PathItem::new(route.method, route.operation));
-    }
-    let token = SecurityScheme::Http(
-        HttpBuilder::new()
-            .scheme(HttpAuthScheme::Bearer)
-            .description(Some("Only where the config has `api.bearer_token_file` or `api.bearer_token`."))
-            .build(),
-    );
-    let info =
-        InfoBuilder::new().title("Larnax agent").version(env!("CARGO_PKG_VERSION")).description(Some(ABOUT));
-    let components = ComponentsBuilder::new().schemas_from_iter(schemas.0).security_scheme("token", token);
-    let document =
-        OpenApiBuilder::new().info(info.build()).paths(paths.build()).components(Some(components.build()));
-    document.build().to_pretty_json().map(|text| text + "\n")
-}
-
-struct Route {
-    path: &'static str,
-    method: HttpMethod,
-    operation: OperationBuilder,
+    let routes = routes(&mut schemas);
+    larnax_serve::openapi::document("Larnax agent", ABOUT, TOKEN, schemas, routes)
 }
 
 /// All routes of [`super::routes`]; a test asks for each of them.
 fn routes(schemas: &mut Schemas) -> Vec<Route> {
-    let refusal = schemas.of::<ErrorReport>();
-    let failed = |description: &str| json(description, refusal.clone());
-    // Every route but the two of health may be refused.
-    let answered = |code: &str, summary: &str, answer: Response| {
-        OperationBuilder::new()
-            .summary(Some(summary))
-            .response(code, answer)
-            .response("401", failed("The token is missing or wrong"))
-            .response(
-                "403",
-                failed("Without a token: the `Host` is not a loopback one, or another page sends this"),
-            )
-            .security(SecurityRequirement::default())
-            .security(SecurityRequirement::new::<_, [&str; 0], &str>("token", []))
-    };
     let guarded = |summary: &str, answer: Response| answered("200", summary, answer);
     let of_component = |summary: &str, answer: Response| {
         guarded(summary, answer)
@@ -78,9 +37,6 @@ fn routes(schemas: &mut Schemas) -> Vec<Route> {
             .response("400", failed("`component` is missing or is not an id"))
             .response("404", failed("There is no such component, or the agent doesn't keep that"))
     };
-    let health = |summary: &str| OperationBuilder::new().summary(Some(summary)).response("200", text("Yes"));
-    let get = |path, operation| Route { path, method: HttpMethod::Get, operation };
-    let post = |path, operation| Route { path, method: HttpMethod::Post, operation };
 
     let status = json("The agent", schemas.of::<StatusReport>());
     let components = json("All components", schemas.list::<ComponentReport>());
@@ -159,51 +115,4 @@ fn routes(schemas: &mut Schemas) -> Vec<Route> {
             answered("202", "Reads the config again", text("`notices` of the status say how that went")),
         ),
     ]
-}
-
-/// The schemas that are named so far, each possibly more than once.
-#[derive(Default)]
-struct Schemas(Vec<(String, RefOr<Schema>)>);
-
-impl Schemas {
-    /// Names a type and all that it is made of.
-    fn of<T: ToSchema>(&mut self) -> RefOr<Schema> {
-        T::schemas(&mut self.0);
-        let name: Cow<'_, str> = T::name();
-        self.0.push((name.to_string(), T::schema()));
-        Ref::from_schema_name(name).into()
-    }
-
-    /// A list of them.
-    fn list<T: ToSchema>(&mut self) -> RefOr<Schema> {
-        ArrayBuilder::new().items(self.of::<T>()).into()
-    }
-}
-
-fn object() -> RefOr<Schema> {
-    ObjectBuilder::new().schema_type(Type::Object).into()
-}
-
-fn json(description: &str, schema: RefOr<Schema>) -> Response {
-    let content = ContentBuilder::new().schema(Some(schema)).build();
-    ResponseBuilder::new().description(description).content("application/json", content).build()
-}
-
-fn text(description: &str) -> Response {
-    let content = ContentBuilder::new().schema(Some(String::schema())).build();
-    ResponseBuilder::new().description(description).content("text/plain", content).build()
-}
-
-fn query(name: &str, required: Required, description: &str, of: Type) -> Parameter {
-    let schema: RefOr<Schema> = match of {
-        Type::Array => ArrayBuilder::new().items(String::schema()).into(),
-        other => ObjectBuilder::new().schema_type(other).into(),
-    };
-    ParameterBuilder::new()
-        .name(name)
-        .parameter_in(ParameterIn::Query)
-        .required(required)
-        .description(Some(description))
-        .schema(Some(schema))
-        .build()
 }

@@ -1,38 +1,34 @@
 //! Which path answers what.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
-use http_body_util::Full;
-use hyper::body::Bytes;
-use hyper::header::{self, HeaderValue};
-use hyper::http::request::Parts;
-use hyper::{Method, Response, StatusCode};
+use larnax_core::ComponentId;
+use larnax_serve::answer::{Answer, Query, error, json, not_allowed, text};
+use larnax_serve::hyper::header;
+use larnax_serve::hyper::http::request::Parts;
+use larnax_serve::hyper::{Method, StatusCode};
 use serde::Serialize;
 
-use larnax_core::ComponentId;
-
-use super::api::{Declaration, DeclarationReport, ErrorReport};
-use super::{ServerOptions, metrics};
+use super::api::{Declaration, DeclarationReport};
+use super::{Answers, Pages, metrics};
 use crate::agent::Agent;
 use crate::report;
 
 /// The OpenAPI document, generated from the types of [`super::api`]; a test keeps it in step.
 const OPENAPI: &str = include_str!("../../openapi.json");
 
-type Answer = Response<Full<Bytes>>;
+/// Whether a path of `/api/` is the agent's own.
+pub(super) fn is_own(path: &str) -> bool {
+    const OWN: [&str; 8] =
+        ["openapi.json", "status", "components", "metrics", "history", "explain", "anomalies", "normal"];
+    path.strip_prefix("/api/v1/").is_some_and(|name| OWN.contains(&name))
+}
 
 /// Answers a request that was let in.
-pub(super) fn answer(
-    head: &Parts,
-    body: &[u8],
-    options: &ServerOptions,
-    agent: &Rc<RefCell<Agent>>,
-) -> Answer {
+pub(super) fn answer(head: &Parts, body: &[u8], answers: &Answers) -> Answer {
+    let Answers { agent, pages, .. } = answers;
     let path = head.uri.path();
     let query = Query(head.uri.query().unwrap_or_default());
     match (&head.method, path) {
-        (&Method::GET | &Method::HEAD, _) => get(path, head, &query, options, &agent.borrow()),
+        (&Method::GET | &Method::HEAD, _) => get(path, head, &query, *pages, &agent.borrow()),
         (&Method::POST, "/-/reload") => {
             agent.borrow().request_reload();
             text(StatusCode::ACCEPTED, "text/plain; charset=utf-8", "reloading; the log says how it went\n")
@@ -42,7 +38,7 @@ pub(super) fn answer(
     }
 }
 
-fn get(path: &str, head: &Parts, query: &Query<'_>, options: &ServerOptions, agent: &Agent) -> Answer {
+fn get(path: &str, head: &Parts, query: &Query<'_>, pages: Option<Pages>, agent: &Agent) -> Answer {
     const PLAIN: &str = "text/plain; charset=utf-8";
     match path {
         "/-/healthy" => text(StatusCode::OK, PLAIN, "healthy\n"),
@@ -50,7 +46,7 @@ fn get(path: &str, head: &Parts, query: &Query<'_>, options: &ServerOptions, age
         "/-/ready" => text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "no source has given a sample yet\n"),
         "/metrics" => {
             let accept = head.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-            text(StatusCode::OK, metrics::content_type(accept), metrics::render(agent))
+            text(StatusCode::OK, larnax_serve::metrics::content_type(accept), metrics::render(agent))
         }
         "/api/v1/openapi.json" => text(StatusCode::OK, "application/json", OPENAPI),
         "/api/v1/status" => json(&report::status(agent)),
@@ -60,7 +56,7 @@ fn get(path: &str, head: &Parts, query: &Query<'_>, options: &ServerOptions, age
         "/api/v1/explain" => with_component(query, |id| report::explain(agent, id)),
         "/api/v1/anomalies" => anomalies(query, agent),
         "/-/reload" | "/api/v1/normal" => not_allowed(&head.method, path, "POST"),
-        _ => match options.pages.and_then(|pages| pages(path)) {
+        _ => match pages.and_then(|pages| pages(path)) {
             Some(page) => text(StatusCode::OK, page.content_type, page.bytes),
             None => {
                 error(StatusCode::NOT_FOUND, format!("there is nothing at {path}; see /api/v1/openapi.json"))
@@ -117,63 +113,5 @@ fn declare_normal(body: &[u8], agent: &mut Agent) -> Answer {
             StatusCode::NOT_FOUND,
             format!("anomaly {anomaly} is not open; see /api/v1/anomalies?state=open"),
         ),
-    }
-}
-
-/// An error as JSON.
-pub(super) fn error(status: StatusCode, message: String) -> Answer {
-    let body = serde_json::to_vec(&ErrorReport { error: message }).unwrap_or_default();
-    text(status, "application/json", body)
-}
-
-fn not_allowed(method: &Method, path: &str, allowed: &'static str) -> Answer {
-    let mut answer = error(StatusCode::METHOD_NOT_ALLOWED, format!("{method} {path}: expected {allowed}"));
-    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
-    answer
-}
-
-fn json(value: &impl Serialize) -> Answer {
-    match serde_json::to_vec(value) {
-        Ok(body) => text(StatusCode::OK, "application/json", body),
-        Err(problem) => {
-            error(StatusCode::INTERNAL_SERVER_ERROR, format!("the answer can't be written: {problem}"))
-        }
-    }
-}
-
-fn text(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    answer
-}
-
-/// The query of a URL: `a=1&b=two%20words`.
-struct Query<'a>(&'a str);
-
-impl Query<'_> {
-    fn all(&self, key: &str) -> Vec<String> {
-        form_urlencoded::parse(self.0.as_bytes())
-            .filter(|(k, _)| k == key)
-            .map(|(_, v)| v.into_owned())
-            .collect()
-    }
-
-    fn first(&self, key: &str) -> Option<String> {
-        self.all(key).into_iter().next()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_query_is_decoded_and_may_name_a_key_more_than_once() {
-        let query = Query("component=node%2Flocal%2Fa&metric=cpu%7Bx%3D%221%22%7D&metric=b+c");
-        assert_eq!(query.first("component").unwrap(), "node/local/a");
-        assert_eq!(query.all("metric"), ["cpu{x=\"1\"}", "b c"]);
-        assert_eq!(query.first("none"), None);
     }
 }

@@ -42,6 +42,7 @@ pub async fn start_reloading(
         pages,
         keep_history: true,
         listeners: Vec::new(),
+        hub: None,
     })
     .await
     .unwrap();

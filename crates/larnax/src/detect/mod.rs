@@ -19,7 +19,7 @@ use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use larnax_collect::files::{FileOptions, FileSource};
 use larnax_detect::Settings;
-use larnax_edge_role::process;
+use larnax_serve::process;
 
 use crate::cli::{DetectArgs, check_budget};
 use crate::labels::{Known, Seen, Truth};

@@ -7,7 +7,7 @@ use indicatif::ProgressBar;
 use larnax_collect::files::{FileOptions, FileSource};
 use larnax_core::Timestamp;
 use larnax_detect::Settings;
-use larnax_edge_role::process;
+use larnax_serve::process;
 
 use super::sets::Stream;
 use crate::labels::{Seen, is_anomalous};

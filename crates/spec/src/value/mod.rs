@@ -3,6 +3,7 @@
 mod alert_budget;
 mod bytes;
 mod cgroup_pattern;
+mod component_name;
 mod data_range;
 mod listen;
 mod pattern;
@@ -13,6 +14,7 @@ mod url;
 pub use alert_budget::{AlertBudget, BudgetSpan};
 pub use bytes::Bytes;
 pub use cgroup_pattern::CgroupPattern;
+pub use component_name::ComponentName;
 pub use data_range::DataRange;
 pub use listen::Listen;
 pub use pattern::Pattern;

@@ -41,6 +41,17 @@ impl Url {
         if tail.starts_with('/') { tail.to_owned() } else { format!("/{tail}") }
     }
 
+    /// Whether it leads to this machine, without looking up names other than `localhost`.
+    pub fn is_loopback(&self) -> bool {
+        let authority = self.authority();
+        let host = match authority.strip_prefix('[') {
+            Some(rest) => rest.split(']').next().unwrap_or_default(),
+            None => authority.split(':').next().unwrap_or_default(),
+        };
+        let ip = host.parse::<std::net::IpAddr>();
+        host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.to_canonical().is_loopback())
+    }
+
     fn after_scheme(&self) -> &str {
         self.0.split_once("://").map_or("", |(_, rest)| rest)
     }
@@ -135,6 +146,16 @@ mod tests {
         assert_eq!((url.scheme(), url.authority()), ("https", "example.org:9093"));
         assert_eq!(url.origin(), "https://example.org:9093");
         assert_eq!(url.path_and_query(), "/prefix?x=1");
+        for (text, loopback) in [
+            ("http://localhost:1", true),
+            ("http://127.0.0.9/x", true),
+            ("https://[::1]:1", true),
+            ("https://[::ffff:127.0.0.1]", true),
+            ("http://127.0.0.1.example.org", false),
+            ("http://10.0.0.1:1", false),
+        ] {
+            assert_eq!(text.parse::<Url>().unwrap().is_loopback(), loopback, "{text}");
+        }
         let url: Url = "http://[::1]:1?x".parse().unwrap();
         assert_eq!((url.authority(), url.path_and_query().as_str()), ("[::1]:1", "/?x"));
     }

@@ -4,7 +4,7 @@ use larnax_http::{Auth, ClientOptions, Secret, SecretSource, TlsOptions};
 use larnax_spec::{Receiver, TlsConfig};
 
 /// Who a request says it comes from.
-pub(crate) fn auth(config: larnax_spec::Auth<'_>) -> Auth {
+pub fn auth(config: larnax_spec::Auth<'_>) -> Auth {
     match config {
         larnax_spec::Auth::None => Auth::None,
         larnax_spec::Auth::Basic { username, password } => Auth::Basic {
@@ -17,7 +17,8 @@ pub(crate) fn auth(config: larnax_spec::Auth<'_>) -> Auth {
     }
 }
 
-fn secret(config: larnax_spec::SecretSource<'_>) -> SecretSource {
+/// Where a secret comes from.
+pub fn secret(config: larnax_spec::SecretSource<'_>) -> SecretSource {
     match config {
         larnax_spec::SecretSource::Inline(text) => SecretSource::Inline(Secret::new(text.expose())),
         larnax_spec::SecretSource::File(path) => SecretSource::File(path.to_owned()),
@@ -25,7 +26,7 @@ fn secret(config: larnax_spec::SecretSource<'_>) -> SecretSource {
 }
 
 /// Whom it trusts.
-pub(crate) fn tls(config: Option<&TlsConfig>) -> TlsOptions {
+pub fn tls(config: Option<&TlsConfig>) -> TlsOptions {
     config.map_or_else(TlsOptions::default, |config| TlsOptions {
         ca_file: config.ca_file.clone(),
         cert_file: config.cert_file.clone(),
@@ -36,7 +37,7 @@ pub(crate) fn tls(config: Option<&TlsConfig>) -> TlsOptions {
 }
 
 /// Everything about requests to a receiver of alerts.
-pub(crate) fn options(receiver: &Receiver) -> ClientOptions {
+pub fn options(receiver: &Receiver) -> ClientOptions {
     ClientOptions {
         timeout: receiver.timeout.0,
         connect_timeout: receiver.timeout.0,

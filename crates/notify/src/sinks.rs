@@ -9,26 +9,38 @@ use larnax_alert::sinks::{
     Alertmanager, AlertmanagerOptions, JsonLines, JsonLinesOptions, Output, Sink, SinkStatus, Webhook,
     WebhookOptions, deliver_loop,
 };
-use larnax_alert::{AlertError, Outbox};
+use larnax_alert::{AlertError, Health, Outbox, Told};
 use larnax_core::Clock;
+use larnax_core::event::AnomalyEvent;
 use larnax_spec::Config;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::client;
-use crate::server::api::SinkReport;
 
 /// How long sinks may go on after the agent was told to stop.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// The sinks of an agent.
-pub(crate) struct Sinks {
-    sinks: Vec<(Box<dyn Sink>, Rc<SinkStatus>)>,
+/// Who speaks to the sinks of a config.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaker {
+    /// An agent for itself.
+    Agent,
+    /// An agent whose hub is in the same process: what people are told is the hub's affair, one incident and not many
+    /// anomalies; the agent only writes its lines.
+    AgentBesideHub,
+    /// A hub.
+    Hub,
+}
+
+/// The sinks of a role.
+pub struct Sinks<D = AnomalyEvent> {
+    sinks: Vec<(Box<dyn Sink<D>>, Rc<SinkStatus>)>,
 }
 
 /// Sinks that run; they end when this is dropped.
 #[derive(Default)]
-pub(crate) struct Running {
+pub struct Running {
     statuses: Vec<(String, Rc<SinkStatus>)>,
     tasks: Vec<JoinHandle<()>>,
     stop: watch::Sender<bool>,
@@ -42,16 +54,18 @@ impl Drop for Running {
     }
 }
 
-impl Sinks {
+impl<D: Told> Sinks<D> {
     /// Makes the sinks of `config`; connects to nobody yet.
-    pub(crate) fn of(
+    pub fn of(
         config: &Config,
+        speaker: Speaker,
         identity: &Identity,
         clock: &Rc<dyn Clock>,
     ) -> Result<Self, AlertError> {
-        let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+        let mut sinks: Vec<Box<dyn Sink<D>>> = Vec::new();
+        let tells_people = speaker != Speaker::AgentBesideHub;
         let alerts = &config.alerts;
-        for receiver in &alerts.alertmanagers {
+        for receiver in alerts.alertmanagers.iter().filter(|_| tells_people) {
             let Some(url) = &receiver.url else { continue };
             let name = unique(&sinks, format!("alertmanager {}", url.authority()));
             let options = AlertmanagerOptions {
@@ -64,7 +78,7 @@ impl Sinks {
             };
             sinks.push(Box::new(Alertmanager::new(options, Rc::clone(clock))?));
         }
-        for receiver in &alerts.webhooks {
+        for receiver in alerts.webhooks.iter().filter(|_| tells_people) {
             let Some(url) = &receiver.url else { continue };
             let name = unique(&sinks, format!("webhook {}", url.authority()));
             let options = WebhookOptions {
@@ -73,7 +87,7 @@ impl Sinks {
             };
             sinks.push(Box::new(Webhook::new(options, Rc::clone(clock))?));
         }
-        if let Some(path) = &alerts.jsonl {
+        if let Some(path) = alerts.jsonl.as_ref().filter(|_| speaker != Speaker::Hub) {
             let output = if path == Path::new("-") { Output::Stdout } else { Output::File(path.clone()) };
             sinks.push(Box::new(JsonLines::new(JsonLinesOptions::new("json lines", output))));
         }
@@ -81,12 +95,12 @@ impl Sinks {
     }
 
     /// Their names, which the outbox remembers deliveries under.
-    pub(crate) fn names(&self) -> Vec<String> {
+    pub fn names(&self) -> Vec<String> {
         self.sinks.iter().map(|(sink, _)| sink.name().to_owned()).collect()
     }
 
     /// Starts a loop for each.
-    pub(crate) fn start(self, outbox: &Rc<Outbox>, clock: &Rc<dyn Clock>) -> Running {
+    pub fn start(self, outbox: &Rc<Outbox<D>>, clock: &Rc<dyn Clock>) -> Running {
         let mut running = Running::default();
         for (sink, status) in self.sinks {
             running.statuses.push((sink.name().to_owned(), Rc::clone(&status)));
@@ -105,24 +119,18 @@ impl Sinks {
 }
 
 impl Running {
-    /// How they are doing.
-    pub(crate) fn report(&self, outbox: &Outbox) -> Vec<SinkReport> {
-        let one = |(name, status): &(String, Rc<SinkStatus>)| {
-            let health = status.health();
-            SinkReport {
-                name: name.clone(),
-                pending: outbox.pending_count(name),
-                delivered: health.delivered,
-                refused: health.refused,
-                sent_bytes: health.bytes_sent,
-                error: health.last_error,
-            }
-        };
-        self.statuses.iter().map(one).collect()
+    /// Where each tells how it is doing, by name.
+    pub fn statuses(&self) -> &[(String, Rc<SinkStatus>)] {
+        &self.statuses
+    }
+
+    /// How they are doing, by name.
+    pub fn health(&self) -> impl Iterator<Item = (&str, Health)> {
+        self.statuses.iter().map(|(name, status)| (name.as_str(), status.health()))
     }
 
     /// Stops them, once what is pending has gone out or some seconds are over.
-    pub(crate) async fn stop(mut self) {
+    pub async fn stop(mut self) {
         self.stop.send_replace(true);
         for task in std::mem::take(&mut self.tasks) {
             // A loop that panicked has nothing left to wait for.
@@ -133,7 +141,7 @@ impl Running {
 
 /// How the agent is called by those that it tells something.
 #[derive(Clone, Debug)]
-pub(crate) struct Identity {
+pub struct Identity {
     /// The machine's name.
     pub hostname: String,
     /// Source of its events, `/larnax/edge/HOSTNAME`.
@@ -143,7 +151,7 @@ pub(crate) struct Identity {
 }
 
 /// Two sinks on one host and port (with other paths) get a number.
-fn unique(sinks: &[Box<dyn Sink>], name: String) -> String {
+fn unique<D>(sinks: &[Box<dyn Sink<D>>], name: String) -> String {
     let taken: BTreeSet<&str> = sinks.iter().map(|sink| sink.name()).collect();
     let numbered = (2..).map(|n| format!("{name} #{n}"));
     std::iter::once(name.clone()).chain(numbered).find(|n| !taken.contains(n.as_str())).unwrap_or(name)
@@ -165,7 +173,9 @@ mod tests {
             page: String::new(),
         };
         let clock: Rc<dyn Clock> = Rc::new(SystemClock);
-        let sinks = Sinks::of(&config, &identity, &clock).unwrap();
+        let sinks: Sinks = Sinks::of(&config, Speaker::Agent, &identity, &clock).unwrap();
         assert_eq!(sinks.names(), ["alertmanager a:1", "webhook a:1", "webhook a:1 #2", "json lines"]);
+        let beside: Sinks = Sinks::of(&config, Speaker::AgentBesideHub, &identity, &clock).unwrap();
+        assert_eq!(beside.names(), ["json lines"]);
     }
 }

@@ -1,0 +1,85 @@
+//! Answers to the hub's questions, from the evidence rings.
+
+use larnax_core::{Timestamp, Window};
+use larnax_session::wire::Encoded;
+use larnax_session::{EvidencePart, FromEdge, Gap, Pull, SessionError};
+
+use crate::agent::Agent;
+
+/// The most rows that are read, whatever is asked for.
+const MAX_ROWS: usize = 20_000;
+/// The most bytes of an answer, whatever is asked for.
+const MAX_BYTES: usize = 4 << 20;
+/// Rows farther apart than so many usual distances have a gap between them.
+const GAP: f64 = 2.5;
+
+/// What `pull` asks for, within its budget of bytes.
+pub(super) fn answer(agent: &Agent, pull: &Pull, now: Timestamp) -> Result<Encoded, SessionError> {
+    let max_bytes = pull.max_bytes.min(MAX_BYTES);
+    let mut max_rows = pull.max_rows.min(MAX_ROWS);
+    let Some(watched) = agent.component(&pull.component) else {
+        return part(EvidencePart { problem: Some("it is not watched here".to_owned()), ..empty(pull) });
+    };
+    let until = pull.until.min(now);
+    let period = watched.interval.as_secs_f64();
+    let whole = watched.past(pull.from, until, MAX_ROWS, &pull.metrics);
+    let gaps = gaps(&whole.times, pull.from, until, period);
+    let rows = whole.times.len();
+    let mut window = match max_rows < rows {
+        true => watched.past(pull.from, until, max_rows, &pull.metrics),
+        false => whole,
+    };
+    loop {
+        let kept = window.times.len();
+        let thinned = kept < rows;
+        let encoded = part(EvidencePart {
+            window,
+            gaps: gaps.clone(),
+            rows,
+            problem: thinned.then(|| format!("{kept} of {rows} rows, to keep to {max_bytes} bytes")),
+            ..empty(pull)
+        })?;
+        if encoded.bytes() <= max_bytes {
+            return Ok(encoded);
+        }
+        // A little less than what would fit if all rows were as long as these.
+        max_rows = (kept as f64 * 0.9 * max_bytes as f64 / encoded.bytes() as f64) as usize;
+        if max_rows == 0 {
+            let problem = Some(format!("not one row fits into {max_bytes} bytes"));
+            return part(EvidencePart { gaps, rows, problem, ..empty(pull) });
+        }
+        window = watched.past(pull.from, until, max_rows, &pull.metrics);
+    }
+}
+
+fn empty(pull: &Pull) -> EvidencePart {
+    EvidencePart { id: pull.id, window: Window::default(), gaps: Vec::new(), rows: 0, problem: None }
+}
+
+fn part(part: EvidencePart) -> Result<Encoded, SessionError> {
+    Encoded::of(&FromEdge::Evidence(part))
+}
+
+/// Stretches of more than some periods without a row.
+fn gaps(times: &[Timestamp], from: Timestamp, until: Timestamp, period: f64) -> Vec<Gap> {
+    let after = times.iter().copied().chain([until]);
+    let before = [from].into_iter().chain(times.iter().copied());
+    let pairs = before.zip(after).filter(|(from, until)| until.since(*from) > GAP * period);
+    pairs.map(|(from, until)| Gap { from, until }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_told_at_both_ends_and_between() {
+        let at = Timestamp::from_seconds;
+        let times = [at(10.0), at(11.0), at(12.0), at(20.0)];
+        let found = gaps(&times, at(0.0), at(21.0), 1.0);
+        let pairs: Vec<(f64, f64)> =
+            found.iter().map(|gap| (gap.from.seconds(), gap.until.seconds())).collect();
+        assert_eq!(pairs, [(0.0, 10.0), (12.0, 20.0)]);
+        assert_eq!(gaps(&[], at(0.0), at(60.0), 1.0).len(), 1);
+    }
+}

@@ -1,0 +1,365 @@
+//! From events to incidents. Of the hubs of one store, only the one that holds the lease does this; the others wait for it.
+//!
+//! An event is done with when what it changed is in the store; then the cursor moves on. Whoever takes over begins with the
+//! stored incidents and the events after the cursor, and hears some of them again, which changes nothing.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use larnax_bus::{BusError, Cursor, Subscription, cloudevents};
+use larnax_core::event::IncidentEvent;
+use larnax_core::{CloudEvent, Diagnosis, Event, Incident, IncidentId, Logged, Timestamp, Transition};
+use larnax_diagnose::incidents::{Change, Heard, Incidents, Options, What};
+use larnax_store::{Error, Fence, IncidentQuery};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+
+use crate::changes::{self, Changes};
+use crate::hub::{Hub, HubError, is_anomaly};
+use crate::people::Announced;
+
+/// The lease of the hub that acts, and the name of its cursor.
+const LEASE: &str = "incidents";
+/// How long the lease holds without being renewed: how long nothing is done after a hub has died.
+const LEASE_TTL: Duration = Duration::from_secs(15);
+/// Closed incidents that are looked at after a start, the latest first.
+const RESTORED: usize = 1_000;
+/// Incidents that changed so long before this hub took over are told again: the one before may have died between writing and
+/// telling. What was told already is known by its id.
+const TOLD_AGAIN: Duration = Duration::from_secs(600);
+/// Events that are heard together: an incident that all of them are about is written once for all.
+const BATCH: usize = 1_000;
+/// Events that come within so long of others are heard with the next ones: each hearing writes the incident that they are about,
+/// of a thousand anomalies in a storm.
+const GATHER: Duration = Duration::from_millis(100);
+/// The most changes that are written and told together.
+const TOGETHER: usize = 256;
+
+/// What the acting hub has to do.
+struct Acting {
+    fence: Fence,
+    /// Changes that are not in the store yet, in their order.
+    untold: VecDeque<Change>,
+    /// When each open incident is to be diagnosed next, and how often it was.
+    due: BTreeMap<IncidentId, Due>,
+    diagnosed: mpsc::UnboundedSender<(IncidentId, Diagnosis)>,
+    announced: Announced,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    at: Option<Timestamp>,
+    rounds: usize,
+    running: bool,
+}
+
+impl Hub {
+    /// Acts whenever it may, until it is dropped.
+    pub(crate) async fn act(self: &Rc<Self>) {
+        let mut complained = false;
+        loop {
+            let ended = match self.acquire().await {
+                Ok(Some(fence)) => {
+                    complained = false;
+                    let duties = self.begin_duties();
+                    let ended = tokio::select! {
+                        ended = self.act_under(fence) => ended,
+                        () = duties => Ok(()),
+                    };
+                    ended
+                }
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            };
+            self.known.borrow_mut().acting = None;
+            self.load.stop();
+            if let Err(error) = ended
+                && !std::mem::replace(&mut complained, true)
+            {
+                tracing::warn!(%error, "incidents are not built now; trying again");
+            }
+            sleep(LEASE_TTL / 5).await;
+        }
+    }
+
+    /// Begins what is also done by the hub that acts, and by no other; it never ends by itself.
+    fn begin_duties(&self) -> impl Future<Output = ()> + use<> {
+        let duties: Vec<_> = self.duties.borrow().iter().map(|duty| duty()).collect();
+        async {
+            join_all(duties).await;
+            std::future::pending().await
+        }
+    }
+
+    /// Gives the lease back, so that another hub need not wait for its end.
+    pub async fn leave(&self) {
+        let fence = self.known.borrow_mut().acting.take();
+        if let Some(fence) = fence {
+            // Without it the lease ends by itself.
+            let _ = self.with_store(move |store| store.release(&fence)).await;
+        }
+    }
+
+    async fn acquire(&self) -> Result<Option<Fence>, HubError> {
+        let (name, now) = (self.options.name.clone(), self.now());
+        self.with_store(move |store| store.acquire(LEASE, &name, LEASE_TTL, now)).await
+    }
+
+    async fn act_under(self: &Rc<Self>, fence: Fence) -> Result<(), HubError> {
+        let now = self.now();
+        let (stored, cursor, lately) = self
+            .with_store(|store| {
+                let mut stored =
+                    store.incidents(&IncidentQuery { open: true, ..IncidentQuery::default() })?;
+                let latest = IncidentQuery { limit: RESTORED, ..IncidentQuery::default() };
+                stored.extend(store.incidents(&latest)?.into_iter().filter(|one| one.closed.is_some()));
+                let epoch = store.epoch().map_err(|error| Error::Invalid(error.to_string()))?;
+                let sequence = store.cursor(LEASE)?.unwrap_or(0);
+                let lately =
+                    changes::lately(store, sequence).map_err(|error| Error::Invalid(error.to_string()))?;
+                Ok((stored, Cursor { epoch, sequence }, lately))
+            })
+            .await?;
+        tracing::info!(hub = self.options.name, number = fence.number, "this hub builds incidents");
+        let announced = self.announced_before(&stored, now.minus(TOLD_AGAIN), &fence).await?;
+        let (diagnosed, mut results) = mpsc::unbounded_channel();
+        let mut acting =
+            Acting { fence, untold: VecDeque::new(), due: BTreeMap::new(), diagnosed, announced };
+        for incident in stored.iter().filter(|incident| incident.closed.is_none()) {
+            acting.due.insert(incident.id, Due { at: Some(now), rounds: 0, running: false });
+        }
+        self.tell_again(&stored).await?;
+        {
+            let mut known = self.known.borrow_mut();
+            known.changes = Changes::default();
+            known.changes.hear(&lately);
+            known.incidents = Incidents::restore(Options::default(), stored, now);
+            known.acting = Some(acting.fence.clone());
+        }
+        self.load.heard(cursor.sequence);
+        let events = Subscription::new(self.bus.clone(), cursor).with_limit(BATCH);
+        let mut tick = interval(Duration::from_secs(1));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut renewed = Instant::now();
+        // Goes on over the rounds of the loop: begun anew with each tick, a slow reading would never end.
+        let mut reading = pin!(next_batch(events, Instant::now()));
+        loop {
+            tokio::select! {
+                (batch, mut events) = &mut reading => {
+                    let (batch, began) = (batch?, Instant::now());
+                    let count = batch.len();
+                    let anomalies = self.hear(&batch);
+                    // At the same time, so that they wait for the disk together.
+                    let (kept, told) = tokio::join!(self.keep(anomalies), self.tell(&mut acting));
+                    kept.and(told)?;
+                    let sequence = events.acknowledge().sequence;
+                    self.with_store(move |store| store.advance_cursor(LEASE, sequence)).await?;
+                    self.load.heard(sequence);
+                    // Not where there is a full batch more.
+                    let next = if count < BATCH { began + GATHER } else { began };
+                    reading.set(next_batch(events, next));
+                }
+                Some((id, diagnosis)) = results.recv() => {
+                    self.known.borrow_mut().incidents.diagnosed(id, diagnosis);
+                    acting.diagnosed(id, self);
+                    self.tell(&mut acting).await?;
+                }
+                () = self.topology_changed.notified() => {
+                    let now = self.now();
+                    let known = &mut *self.known.borrow_mut();
+                    known.incidents.regroup(&known.topology, now);
+                }
+                _ = tick.tick() => {
+                    let now = self.now();
+                    self.known.borrow_mut().incidents.pass(now);
+                    self.tell(&mut acting).await?;
+                    acting.start_diagnoses(self, now);
+                }
+            }
+            if renewed.elapsed() >= LEASE_TTL / 3 {
+                let (fence, now) = (acting.fence.clone(), self.now());
+                if !self.with_store(move |store| store.renew(&fence, LEASE_TTL, now)).await? {
+                    tracing::warn!("another hub builds incidents now");
+                    return Ok(());
+                }
+                renewed = Instant::now();
+            }
+        }
+    }
+
+    /// Takes events into incidents; gives back those that are about anomalies.
+    fn hear(&self, batch: &[Logged]) -> Vec<Event> {
+        let anomalies = batch.iter().filter(|logged| is_anomaly(&logged.event.r#type));
+        // What is none was refused at the door, or comes from a newer agent.
+        let events: Vec<Event> =
+            anomalies.filter_map(|logged| serde_json::from_str(&logged.event.json).ok()).collect();
+        let now = self.now();
+        let known = &mut *self.known.borrow_mut();
+        known.changes.hear(batch);
+        known.regions.hear(batch);
+        for event in &events {
+            let here = self.sessions.watcher(&event.data.anomaly.component).map(|(_, ahead)| ahead);
+            let elsewhere = || self.others.clock_ahead(event.source.rsplit('/').next().unwrap_or_default());
+            let clock_ahead = here.unwrap_or_else(elsewhere);
+            known.incidents.hear(Heard { event, clock_ahead }, &known.topology, now);
+        }
+        events
+    }
+
+    /// Takes anomalies into the history.
+    async fn keep(&self, events: Vec<Event>) -> Result<(), HubError> {
+        if !events.is_empty() {
+            self.with_store(move |store| store.upsert_anomalies(&events)).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells what a hub before may have written and not told.
+    async fn tell_again(&self, stored: &[Incident]) -> Result<(), HubError> {
+        let now = self.now();
+        let since = now.minus(TOLD_AGAIN);
+        let lately = stored.iter().filter(|one| one.closed.unwrap_or(one.last_seen) >= since);
+        let told = lately.map(|incident| {
+            let transition = match incident.closed {
+                Some(_) => Transition::Closed,
+                None if incident.sequence == 0 => Transition::Opened,
+                None => Transition::Updated,
+            };
+            IncidentEvent { transition, incident: incident.clone() }
+        });
+        self.publish(told, now).await
+    }
+
+    /// Brings what changed to the store, and tells it on. What fails stays to be told.
+    async fn tell(self: &Rc<Self>, acting: &mut Acting) -> Result<(), HubError> {
+        let changes = self.known.borrow_mut().incidents.changes();
+        acting.untold.extend(changes);
+        while !acting.untold.is_empty() {
+            let some = acting.untold.len().min(TOGETHER);
+            let incidents: Vec<Incident> =
+                acting.untold.iter().take(some).map(|change| change.incident.clone()).collect();
+            let fence = acting.fence.clone();
+            self.with_store(move |store| store.upsert_incidents(&incidents, Some(&fence))).await?;
+            self.publish(acting.untold.iter().take(some).map(told), self.now()).await?;
+            let done: Vec<Change> = acting.untold.drain(..some).collect();
+            let (now, mut news) = (self.now(), Vec::new());
+            for change in done {
+                log(&change);
+                acting.schedule(&change, self);
+                if let Some(transition) = acting.announced.news(&change, told(&change).transition, now) {
+                    news.push((transition, change.incident));
+                }
+            }
+            self.tell_people_of(news, &acting.fence).await?;
+        }
+        Ok(())
+    }
+
+    async fn publish(
+        &self,
+        told: impl Iterator<Item = IncidentEvent>,
+        now: Timestamp,
+    ) -> Result<(), HubError> {
+        let source = self.source();
+        let mut events = Vec::new();
+        for data in told {
+            match cloudevents::raw(&CloudEvent::<IncidentEvent>::new(&source, now, data)) {
+                Ok(raw) => events.push(raw),
+                Err(error) => tracing::error!(%error, "an incident is too long to be told on"),
+            }
+        }
+        if !events.is_empty() {
+            self.bus.publish(&events).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The next events that come, not before a time.
+async fn next_batch(mut events: Subscription, at: Instant) -> (Result<Vec<Logged>, BusError>, Subscription) {
+    sleep_until(at).await;
+    (events.next_batch().await, events)
+}
+
+impl Acting {
+    /// When an incident is to be looked at after a change.
+    fn schedule(&mut self, change: &Change, hub: &Hub) {
+        let incident = &change.incident;
+        let now = hub.now();
+        match change.what {
+            What::Opened | What::Grown | What::Reopened => {
+                let settled = now.plus(hub.options.settle);
+                let due = self.due.entry(incident.id).or_insert(Due { at: None, rounds: 0, running: false });
+                // Not later and later while it grows: that is when people want to know.
+                due.at = Some(due.at.map_or(settled, |at| at.min(settled)));
+            }
+            What::Closed | What::Merged => {
+                if let Some(due) = self.due.get_mut(&incident.id)
+                    && due.rounds > 0
+                {
+                    self.due.remove(&incident.id);
+                }
+            }
+            What::Updated => {}
+        }
+    }
+
+    fn start_diagnoses(&mut self, hub: &Rc<Hub>, now: Timestamp) {
+        let due = self.due.iter_mut().filter(|(_, due)| !due.running && due.at.is_some_and(|at| at <= now));
+        for (id, due) in due {
+            (due.at, due.running) = (None, true);
+            let (id, hub, diagnosed) = (*id, Rc::clone(hub), self.diagnosed.clone());
+            tokio::task::spawn_local(async move {
+                let diagnosis = hub.diagnose(id).await;
+                // Nobody waits for it when another hub acts by now.
+                let _ = diagnosed.send((id, diagnosis));
+            });
+        }
+    }
+
+    /// A diagnosis has come: when the next one is due.
+    fn diagnosed(&mut self, id: IncidentId, hub: &Hub) {
+        let known = hub.known.borrow();
+        let open = known.incidents.get(id).filter(|incident| incident.closed.is_none());
+        let (Some(due), Some(incident)) = (self.due.get_mut(&id), open) else {
+            self.due.remove(&id);
+            return;
+        };
+        due.running = false;
+        let next = hub.options.again.get(due.rounds).map(|after| incident.opened.plus(*after).max(hub.now()));
+        due.rounds += 1;
+        due.at = match (due.at, next) {
+            (Some(at), Some(next)) => Some(at.min(next)),
+            (at, next) => at.or(next),
+        };
+    }
+}
+
+fn told(change: &Change) -> IncidentEvent {
+    let transition = match change.what {
+        What::Opened if change.incident.closed.is_none() => Transition::Opened,
+        What::Closed | What::Merged | What::Opened => Transition::Closed,
+        What::Grown | What::Updated | What::Reopened => Transition::Updated,
+    };
+    IncidentEvent { transition, incident: change.incident.clone() }
+}
+
+fn log(change: &Change) {
+    let Change { what, incident } = change;
+    let cause = |incident: &Incident| {
+        let diagnosis = incident.diagnosis.as_ref()?;
+        let first = diagnosis.candidates.first().filter(|_| diagnosis.known);
+        Some(first.map_or_else(|| "unknown".to_owned(), |first| first.component.to_string()))
+    };
+    tracing::info!(
+        id = %incident.id,
+        onset = %incident.onset,
+        anomalies = incident.anomalies.len(),
+        cause = cause(incident).unwrap_or_default(),
+        "incident {}",
+        format!("{what:?}").to_lowercase()
+    );
+}

@@ -1,0 +1,93 @@
+//! The OpenAPI document of the hub's server, from the types of [`crate::report`].
+
+use larnax_core::Incident;
+use larnax_serve::openapi::{
+    Route, Schemas, answered, document as written, failed, get, health, in_path, json, object, post, query,
+    text,
+};
+use utoipa::openapi::response::Response;
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::{ContentBuilder, Required, request_body::RequestBodyBuilder};
+
+use crate::report::{AgentReport, HubReport, TopologyReport};
+
+const ABOUT: &str = "What a hub knows: edges, topology, incidents and where they began. Times are RFC 3339 in UTC unless \
+                     they are called seconds. Errors are JSON: what was found, what was expected, what to do. Edges \
+                     connect at `/api/v1/session` with a WebSocket.";
+const TOKEN: &str = "Only where the hub was given a token (`--token-file`).";
+
+/// The document, as the JSON that `/api/v1/hub/openapi.json` answers.
+///
+/// # Errors
+/// When it can't be written as JSON.
+pub fn document() -> serde_json::Result<String> {
+    let mut schemas = Schemas::default();
+    let routes = routes(&mut schemas);
+    written("Larnax hub", ABOUT, TOKEN, schemas, routes)
+}
+
+/// All routes of [`crate::api`]; a test asks for each of them.
+fn routes(schemas: &mut Schemas) -> Vec<Route> {
+    let guarded = |summary: &str, answer: Response| answered("200", summary, answer);
+    let hub = json("The hub", schemas.of::<HubReport>());
+    let agents = json("All that are connected to this hub", schemas.list::<AgentReport>());
+    let topology = json("Components and edges", schemas.of::<TopologyReport>());
+    let incidents = json("Newest first", schemas.list::<Incident>());
+    let incident = json("The incident", schemas.of::<Incident>());
+    let unavailable = || failed("The history can't be read now");
+    let event = ContentBuilder::new().schema(Some(object())).build();
+    let number = |name, text| query(name, Required::False, text, Type::Integer);
+    let word = |name, text| query(name, Required::False, text, Type::String);
+    vec![
+        get("/api/v1/hub", guarded("The hub and how it is doing", hub)),
+        get("/api/v1/agents", guarded("The edges that are connected", agents)),
+        get("/api/v1/topology", guarded("Who depends on whom", topology)),
+        get(
+            "/api/v1/incidents",
+            guarded("Incidents", incidents)
+                .parameter(word("state", "`open`: only those that have not ended"))
+                .parameter(number("limit", "At most so many, up to 1000; 100 where it is left out"))
+                .parameter(word("after", "The last `id` of the page before"))
+                .response("400", failed("A parameter is something else"))
+                .response("503", unavailable()),
+        ),
+        get(
+            "/api/v1/incidents/{id}",
+            guarded("One incident, with the ranked causes", incident)
+                .parameter(in_path("id", "The incident's `id`"))
+                .response("400", failed("That is no id"))
+                .response("404", failed("There is no such incident"))
+                .response("503", unavailable()),
+        ),
+        get(
+            "/api/v1/events",
+            guarded(
+                "Events of the log after a sequence; `next` and `epoch` of the answer are for the next question",
+                json("`{epoch, next, events: [{sequence, event}]}`, each event a CloudEvent", object()),
+            )
+            .parameter(number("after", "The sequence of the last event that is known; 0 for the oldest"))
+            .parameter(word("epoch", "The epoch of the answer before; another one begins with the oldest event"))
+            .parameter(number("limit", "At most so many events"))
+            .parameter(word("wait", "How long to wait for an event, such as `20s`"))
+            .response("400", failed("A parameter is something else"))
+            .response("503", unavailable()),
+        ),
+        post(
+            "/api/v1/events",
+            answered("200", "Appends CloudEvents to the log", json("They are safe", object()))
+                .request_body(Some(
+                    RequestBodyBuilder::new()
+                        .content("application/cloudevents+json", event.clone())
+                        .content("application/cloudevents-batch+json", event)
+                        .required(Some(Required::True))
+                        .build(),
+                ))
+                .response("400", failed("An event that can't be taken; says which and why"))
+                .response("503", unavailable()),
+        ),
+        get("/api/v1/hub/openapi.json", guarded("This document", json("OpenAPI", object()))),
+        get("/metrics", guarded("The hub's own metrics", text("OpenMetrics, or the text format"))),
+        get("/-/healthy", health("Whether the hub runs; needs no token")),
+        get("/-/ready", health("Whether it answers; needs no token")),
+    ]
+}

@@ -1,0 +1,320 @@
+//! Sessions: the edges that are connected, and what they are asked.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::time::Duration;
+
+use larnax_core::{Component, ComponentId, Timestamp};
+use larnax_session::wire::{Heard, Receiver, Sender};
+use larnax_session::{
+    Acknowledged, EvidencePart, FromEdge, FromHub, Hello, PROTOCOL, Pull, SessionError, Welcome,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::hub::Hub;
+use crate::report::AgentReport;
+
+/// How often an edge must be heard of.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
+/// An edge that was not heard for so many heartbeats is gone.
+const SILENT_HEARTBEATS: u32 = 3;
+/// How long an edge may take to say who it is.
+const HELLO: Duration = Duration::from_secs(10);
+/// Questions that wait for one edge.
+const ASKED: usize = 64;
+/// Components that one edge may watch.
+const MAX_COMPONENTS: usize = 10_000;
+
+/// Clocks are not seen to go apart by less, in seconds: what heartbeats take on their way differs by as much.
+const APART: f64 = 0.5;
+
+/// The edges that are connected.
+#[derive(Default)]
+pub(crate) struct Sessions {
+    agents: RefCell<BTreeMap<String, Session>>,
+    /// Which of them watch a component, the latest last.
+    watchers: RefCell<HashMap<ComponentId, Vec<String>>>,
+    numbers: Cell<u64>,
+}
+
+/// One of them.
+#[derive(Clone)]
+struct Session {
+    number: u64,
+    ask: mpsc::Sender<Ask>,
+    report: AgentReport,
+}
+
+/// A question on its way to an edge.
+struct Ask {
+    pull: Pull,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// What an edge answered, with its length on the wire.
+pub(crate) struct Answer {
+    pub part: EvidencePart,
+    pub bytes: u64,
+}
+
+impl Sessions {
+    /// One that was never given before.
+    fn number(&self) -> u64 {
+        self.numbers.set(self.numbers.get() + 1);
+        self.numbers.get()
+    }
+
+    /// The edges that are connected, by name.
+    pub(crate) fn reports(&self) -> Vec<AgentReport> {
+        self.agents.borrow().values().map(|session| session.report.clone()).collect()
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.agents.borrow().len()
+    }
+
+    /// Which edge watches a component, and how far its clock is ahead.
+    pub(crate) fn watcher(&self, component: &ComponentId) -> Option<(String, f64)> {
+        let agent = self.watchers.borrow().get(component)?.last()?.clone();
+        let ahead = self.agents.borrow().get(&agent)?.report.clock_ahead_seconds;
+        Some((agent, ahead))
+    }
+
+    fn watch(&self, agent: &str, components: &[Component]) {
+        let mut watchers = self.watchers.borrow_mut();
+        for component in components {
+            watchers.entry(component.id.clone()).or_default().push(agent.to_owned());
+        }
+    }
+
+    fn unwatch(&self, agent: &str, components: &[Component]) {
+        let mut watchers = self.watchers.borrow_mut();
+        for component in components {
+            if let Some(agents) = watchers.get_mut(&component.id) {
+                agents.retain(|other| other != agent);
+                if agents.is_empty() {
+                    watchers.remove(&component.id);
+                }
+            }
+        }
+    }
+
+    /// All that connected edges watch, each component once.
+    pub(crate) fn components(&self) -> Vec<Component> {
+        let agents = self.agents.borrow();
+        let all = agents.values().flat_map(|session| &session.report.components);
+        let each: BTreeMap<&ComponentId, &Component> =
+            all.map(|component| (&component.id, component)).collect();
+        each.into_values().cloned().collect()
+    }
+
+    /// What an edge watches.
+    pub(crate) fn watched_by(&self, agent: &str) -> Vec<ComponentId> {
+        let agents = self.agents.borrow();
+        agents
+            .get(agent)
+            .map_or_else(Vec::new, |s| s.report.components.iter().map(|c| c.id.clone()).collect())
+    }
+
+    /// Asks an edge, within `limit`; the error says why there is no answer.
+    pub(crate) async fn ask(&self, agent: &str, mut pull: Pull, limit: Duration) -> Result<Answer, String> {
+        let ask = self.agents.borrow().get(agent).map(|session| session.ask.clone());
+        let Some(ask) = ask else { return Err(format!("{agent} is not connected")) };
+        pull.id = self.number();
+        let (answer, answered) = oneshot::channel();
+        let asking = async {
+            ask.send(Ask { pull, answer })
+                .await
+                .map_err(|_| format!("the session with {agent} has ended"))?;
+            answered.await.map_err(|_| format!("the session with {agent} ended before it answered"))
+        };
+        let late = |_| format!("{agent} did not answer within {} s", limit.as_secs_f64());
+        timeout(limit, asking).await.map_err(late)?
+    }
+
+    /// A later session of the same name takes the place of the earlier one, which ends.
+    fn enter(&self, number: u64, hello: Hello, hub: &str, now: Timestamp) -> mpsc::Receiver<Ask> {
+        let (ask, asked) = mpsc::channel(ASKED);
+        let report = AgentReport {
+            agent: hello.agent.clone(),
+            hub: hub.to_owned(),
+            version: hello.version,
+            since: now,
+            last_heard: now,
+            clock_ahead_seconds: 0.0,
+            components: hello.components,
+        };
+        let components = report.components.clone();
+        let before = self.agents.borrow_mut().insert(hello.agent.clone(), Session { number, ask, report });
+        if let Some(before) = before {
+            self.unwatch(&hello.agent, &before.report.components);
+        }
+        self.watch(&hello.agent, &components);
+        asked
+    }
+
+    fn leave(&self, agent: &str, number: u64) {
+        let mut agents = self.agents.borrow_mut();
+        if agents.get(agent).is_some_and(|session| session.number == number)
+            && let Some(session) = agents.remove(agent)
+        {
+            self.unwatch(agent, &session.report.components);
+        }
+    }
+
+    fn update(&self, agent: &str, number: u64, change: impl FnOnce(&mut AgentReport)) {
+        if let Some(session) =
+            self.agents.borrow_mut().get_mut(agent).filter(|session| session.number == number)
+        {
+            change(&mut session.report);
+        }
+    }
+}
+
+/// Serves one session until it ends, which is always for a reason.
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    hub: &Rc<Hub>,
+    mut sender: Sender<S>,
+    mut receiver: Receiver<S>,
+) {
+    let reason = match greet(hub, &mut sender, &mut receiver).await {
+        Ok(hello) => {
+            let agent = hello.agent.clone();
+            let number = hub.sessions.number();
+            tracing::info!(agent, components = hello.components.len(), "an edge has connected");
+            hub.heard_of(&hello.agent, Some(&hello.components)).await;
+            let asked = hub.sessions.enter(number, hello, &hub.options.name, hub.now());
+            let ended = converse(hub, &agent, number, asked, &mut sender, &mut receiver).await;
+            hub.sessions.leave(&agent, number);
+            let reason = ended.err().map_or_else(String::new, |error| error.to_string());
+            tracing::info!(agent, reason, "an edge is gone");
+            reason
+        }
+        Err(error) => error.to_string(),
+    };
+    sender.end(&reason).await;
+}
+
+async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
+    hub: &Hub,
+    sender: &mut Sender<S>,
+    receiver: &mut Receiver<S>,
+) -> Result<Hello, SessionError> {
+    let late = |_| SessionError::Refused(format!("expected a hello within {} s", HELLO.as_secs()));
+    let hello = match timeout(HELLO, receiver.next::<FromEdge>()).await.map_err(late)?? {
+        Heard::Message(FromEdge::Hello(hello)) => hello,
+        _ => return Err(SessionError::Refused("expected a hello first".to_owned())),
+    };
+    let welcome = Welcome {
+        protocol: PROTOCOL,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        heartbeat_seconds: hub.options.heartbeat.as_secs_f64(),
+    };
+    // Also to an edge of another version: it tells its reader so.
+    sender.send(&FromHub::Welcome(welcome)).await?;
+    let refuse = |reason: String| Err(SessionError::Refused(reason));
+    if hello.protocol != PROTOCOL {
+        return refuse(format!(
+            "the edge speaks version {} of the session, this hub {PROTOCOL}: bring both to one version",
+            hello.protocol
+        ));
+    }
+    if hello.agent.is_empty() || hello.agent.len() > 253 || hello.agent.chars().any(char::is_control) {
+        return refuse("expected an agent's name of 1 to 253 characters".to_owned());
+    }
+    if hello.components.len() > MAX_COMPONENTS {
+        let found = hello.components.len();
+        return refuse(format!("{found} components: expected at most {MAX_COMPONENTS} of one edge"));
+    }
+    Ok(hello)
+}
+
+/// Takes what an edge says and asks it what is to be asked.
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+    hub: &Rc<Hub>,
+    agent: &str,
+    number: u64,
+    mut asked: mpsc::Receiver<Ask>,
+    sender: &mut Sender<S>,
+    receiver: &mut Receiver<S>,
+) -> Result<(), SessionError> {
+    let mut waiting: HashMap<u64, oneshot::Sender<Answer>> = HashMap::new();
+    let mut heard = Instant::now();
+    loop {
+        let deadline = heard + SILENT_HEARTBEATS * hub.options.heartbeat;
+        let message = tokio::select! {
+            message = timeout_at(deadline, receiver.next::<FromEdge>()) => {
+                message.map_err(|_| SessionError::Broken("nothing was heard for too long".to_owned()))??
+            }
+            ask = asked.recv() => {
+                let Some(Ask { pull, answer }) = ask else {
+                    return Err(SessionError::Refused("another session of the same name took its place".to_owned()));
+                };
+                waiting.retain(|_, answer| !answer.is_closed());
+                waiting.insert(pull.id, answer);
+                sender.send(&FromHub::Pull(pull)).await?;
+                continue;
+            }
+        };
+        heard = Instant::now();
+        let now = hub.now();
+        hub.sessions.update(agent, number, |report| report.last_heard = now);
+        let Heard::Message(message) = message else { continue };
+        match message {
+            FromEdge::Events(delivery) => {
+                let refused = hub.take(&delivery.events).await.map_err(SessionError::Refused)?;
+                hub.count(|counters| {
+                    counters.events_taken += (delivery.events.len() - refused.len()) as u64;
+                    counters.events_refused += refused.len() as u64;
+                });
+                let done = Acknowledged { number: delivery.number, refused };
+                sender.send(&FromHub::Acknowledged(done)).await?;
+            }
+            FromEdge::Evidence(part) => {
+                if let Some(answer) = waiting.remove(&part.id) {
+                    // Whoever asked may have given up.
+                    let _ = answer.send(Answer { part, bytes: receiver.last_bytes() });
+                }
+            }
+            FromEdge::Topology(delta) => hub.learn_topology(agent, delta).await,
+            FromEdge::Heartbeat(heartbeat) => {
+                let components = heartbeat.components.filter(|all| all.len() <= MAX_COMPONENTS);
+                hub.heard_of(agent, components.as_deref()).await;
+                hub.sessions.update(agent, number, |report| {
+                    let ahead = heartbeat.time.since(now);
+                    report.clock_ahead_seconds = steady(report.clock_ahead_seconds, ahead);
+                    if let Some(components) = components {
+                        hub.sessions.unwatch(agent, &report.components);
+                        hub.sessions.watch(agent, &components);
+                        report.components = components;
+                    }
+                });
+            }
+            FromEdge::Hello(_) => return Err(SessionError::Refused("a second hello".to_owned())),
+        }
+    }
+}
+
+/// How far a clock is ahead by what was thought before and what is measured now. It stays the same until it is clearly another: the
+/// onset that an edge told and the samples that it answers with must be moved by the same, or the first sample of an incident ends
+/// up before its onset.
+fn steady(before: f64, measured: f64) -> f64 {
+    if (measured - before).abs() < APART { before } else { measured }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_heartbeat_takes_on_its_way_does_not_move_a_clock() {
+        assert_eq!(steady(0.0, -0.02), 0.0);
+        assert_eq!(steady(0.0, -90.02), -90.02);
+        assert_eq!(steady(-90.02, -90.3), -90.02);
+        assert_eq!(steady(-90.02, 0.01), 0.01);
+    }
+}

@@ -1,0 +1,133 @@
+//! What is said in a session.
+
+use larnax_core::{Component, ComponentId, MetricName, Timestamp, TopologyDelta, Window};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// What an edge says.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FromEdge {
+    /// First of all.
+    Hello(Hello),
+    /// Now and then: it is alive.
+    Heartbeat(Heartbeat),
+    /// Events, of which the hub says when they are safe.
+    Events(Delivery),
+    /// What it sees of who calls whom.
+    Topology(TopologyDelta),
+    /// An answer, or a part of one.
+    Evidence(EvidencePart),
+}
+
+/// What a hub says.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FromHub {
+    /// The answer to [`FromEdge::Hello`].
+    Welcome(Welcome),
+    /// Events are safe.
+    Acknowledged(Acknowledged),
+    /// A question.
+    Pull(Pull),
+}
+
+/// Who an edge is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`crate::PROTOCOL`] of the edge.
+    pub protocol: u32,
+    /// Its name: that of its machine. A second session of the same name ends the first.
+    pub agent: String,
+    /// Version of the program.
+    pub version: String,
+    /// What it watches.
+    pub components: Vec<Component>,
+}
+
+/// It is alive.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// Its clock: from it the hub knows how far clocks are apart.
+    pub time: Timestamp,
+    /// What it watches, where that has changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub components: Option<Vec<Component>>,
+}
+
+/// Events in order. The next ones are sent when these are acknowledged.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Counts deliveries of this session, from 1.
+    pub number: u64,
+    /// CloudEvents.
+    pub events: Vec<Box<RawValue>>,
+}
+
+/// A delivery is safe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledged {
+    /// [`Delivery::number`].
+    pub number: u64,
+    /// Events of it that the hub will never take, by their place in the delivery, with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<(usize, String)>,
+}
+
+/// A hub greets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// [`crate::PROTOCOL`] of the hub.
+    pub protocol: u32,
+    /// Version of the program.
+    pub version: String,
+    /// How often the hub wants to hear something, in seconds.
+    pub heartbeat_seconds: f64,
+}
+
+/// What a component did in a stretch of time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pull {
+    /// Names the question.
+    pub id: u64,
+    /// Whose samples.
+    pub component: ComponentId,
+    /// From when,
+    pub from: Timestamp,
+    /// and until when, both included.
+    pub until: Timestamp,
+    /// Which metrics; empty for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<MetricName>,
+    /// The most rows; where there are more, they are thinned evenly.
+    pub max_rows: usize,
+    /// The most bytes that the answer may have on the wire; rows are thinned until it has.
+    pub max_bytes: usize,
+}
+
+/// The answer to a [`Pull`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EvidencePart {
+    /// [`Pull::id`].
+    pub id: u64,
+    /// The samples.
+    pub window: Window,
+    /// Stretches without samples.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<Gap>,
+    /// How many rows there were before thinning.
+    #[serde(default)]
+    pub rows: usize,
+    /// Why there is less than was asked for, or nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// A stretch without samples.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gap {
+    /// The last sample before it, or where the question began.
+    pub from: Timestamp,
+    /// The first one after it, or where the question ended.
+    pub until: Timestamp,
+}

@@ -1,0 +1,158 @@
+//! A process of the shop, from its start to its end.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
+use crate::admin::Admin;
+use crate::faults::{Effects, Keeper};
+use crate::load::Load;
+use crate::options::{Ready, ServeOptions};
+use crate::service::Parts;
+use crate::{Role, ShopError, process};
+
+/// How long the answer to the order for a restart has to get away.
+const ANSWER_FIRST: Duration = Duration::from_millis(50);
+
+/// How a process ends.
+enum End {
+    Stop,
+    Restart,
+}
+
+/// Runs a process of the shop as `file` says, which [`Shop::start`](crate::Shop::start) wrote, until it gets SIGTERM or
+/// SIGINT. Says on standard output where it serves.
+///
+/// # Errors
+/// When a port is taken or a file can't be used.
+pub fn serve(file: &Path) -> Result<(), ShopError> {
+    let options = ServeOptions::read(file)?;
+    let token = options.token()?;
+    // The terminal's end must not be the shop's; and the shop's orderer's end must be, where it was lent.
+    if options.leased {
+        std::thread::Builder::new()
+            .name("lease".to_owned())
+            .spawn(end_with_stdin)
+            .map_err(ShopError::System)?;
+    } else {
+        let _ = rustix::process::setsid();
+    }
+    // Whatever an earlier life left there.
+    let _ = fs::remove_dir_all(&options.folder);
+    fs::create_dir_all(&options.folder).map_err(ShopError::file(&options.folder))?;
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
+    let (end, ready) = runtime.map_err(ShopError::System)?.block_on(run(&options, token))?;
+    match end {
+        End::Stop => {
+            let _ = fs::remove_dir_all(&options.folder);
+            Ok(())
+        }
+        End::Restart => {
+            start_again(file, ServeOptions { listen: ready.listen, admin: ready.admin, ..options })
+        }
+    }
+}
+
+async fn run(options: &ServeOptions, token: String) -> Result<(End, Ready), ShopError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(ShopError::System)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ShopError::System)?;
+    let (orders, admin_address) = bind(options.admin)?;
+    let started = Instant::now();
+    let mut admin = Admin {
+        role: options.role,
+        restarts: options.restarts,
+        started,
+        token,
+        keeper: None,
+        load: None,
+        restart: Notify::new(),
+    };
+    let mut listen = admin_address;
+    match options.role {
+        Role::Service(service) => {
+            let (listener, address) = bind(options.listen)?;
+            listen = address;
+            let effects = Arc::new(Effects::new());
+            admin.keeper = Some(Keeper::new(service, options.folder.clone(), Arc::clone(&effects)));
+            let parts = Parts::new(service, options.clone(), effects, address);
+            let serve = move || {
+                if let Err(error) = parts.run(listener) {
+                    let _ = writeln!(io::stderr(), "{error}");
+                    end_this_process();
+                }
+            };
+            std::thread::Builder::new().name("serve".to_owned()).spawn(serve).map_err(ShopError::System)?;
+        }
+        Role::Load => {
+            let load = Rc::new(Load::new(options)?);
+            tokio::task::spawn_local(Rc::clone(&load).run());
+            admin.load = Some(load);
+        }
+    }
+    orders.set_nonblocking(true).map_err(ShopError::System)?;
+    let orders = TcpListener::from_std(orders).map_err(ShopError::System)?;
+    let ready = Ready { listen, admin: admin_address };
+    announce(&ready);
+    let admin = Rc::new(admin);
+    let end = tokio::select! {
+        _ = terminate.recv() => End::Stop,
+        _ = interrupt.recv() => End::Stop,
+        () = told_to_restart(&admin) => End::Restart,
+        () = Rc::clone(&admin).serve(orders) => End::Stop,
+    };
+    if let Some(keeper) = &admin.keeper {
+        keeper.end_all().await;
+    }
+    Ok((end, ready))
+}
+
+async fn told_to_restart(admin: &Admin) {
+    admin.restart.notified().await;
+    tokio::time::sleep(ANSWER_FIRST).await;
+}
+
+/// With SO_REUSEADDR, as the standard library does: a port that was closed a moment ago can be opened again.
+fn bind(address: SocketAddr) -> Result<(StdListener, SocketAddr), ShopError> {
+    let failed = |reason| ShopError::Listen { address, reason };
+    let listener = StdListener::bind(address).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+/// Whoever started it may have gone since, which is no error.
+fn announce(ready: &Ready) {
+    let mut out = io::stdout().lock();
+    let _ = serde_json::to_writer(&mut out, ready);
+    let _ = out.write_all(b"\n").and_then(|()| out.flush());
+}
+
+/// The same process with a new program: what a deploy looks like from outside, while its number stays.
+fn start_again(file: &Path, mut options: ServeOptions) -> Result<(), ShopError> {
+    options.restarts += 1;
+    options.write(file)?;
+    let error = Command::new(&options.program).args(&options.arguments).arg(file).exec();
+    Err(ShopError::File { path: options.program, reason: error })
+}
+
+/// The other end of standard input is closed when whoever holds it ends, however that comes.
+fn end_with_stdin() {
+    let mut nothing = [0; 64];
+    while io::stdin().read(&mut nothing).is_ok_and(|length| length > 0) {}
+    end_this_process();
+}
+
+fn end_this_process() {
+    process::send(std::process::id(), Signal::TERM);
+}

@@ -1,0 +1,4 @@
+//! What tests of this folder share.
+
+pub(crate) mod amqp;
+pub(crate) mod webhook;
