@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use larnax_alert::{outbox, ring};
+use larnax_core::event::AnomalyEvent;
 use larnax_core::model_store::Envelope;
 use larnax_core::{Component, ComponentId};
 use larnax_detect::{AlertBudget, Settings, Watch};
@@ -15,7 +16,7 @@ fuzz_target!(|input: &[u8]| {
     match choice % 4 {
         0 => restore(bytes, "watch"),
         1 => restore(bytes, "budget"),
-        2 => drop(outbox::salvage(bytes)),
+        2 => drop(outbox::salvage::<AnomalyEvent>(bytes)),
         _ => drop(ring::salvage(bytes)),
     }
 });
