@@ -65,7 +65,6 @@ impl Hub {
             edges: edges.clone(),
             alerting: alerting(&incident, &edges).cloned(),
             changes: self.known.borrow().changes.of(&components),
-            ..Case::default()
         };
         let ranked = spawn_blocking(move || {
             let mut diagnosis = larnax_diagnose::rank(&case);
