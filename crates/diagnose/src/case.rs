@@ -52,7 +52,7 @@ pub enum When {
     #[default]
     Unknown,
     /// About since then, until the end. What came before is normal. Detection is late, so an earlier beginning is looked
-    /// for within [`LATE`](crate::onset::LATE).
+    /// for within [`LATE`](crate::onset::LATE), and in no more than half of what came before.
     Since(Timestamp),
     /// Exactly these; the rest is not used.
     Windows {

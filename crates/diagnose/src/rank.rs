@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use larnax_core::{Candidate, CandidateMetric, ComponentId, Diagnosis, Timestamp};
 
@@ -67,13 +68,21 @@ fn span<'a>(
                 .collect();
             most.sort_by(|a, b| b.0.total_cmp(&a.0));
             let most: Vec<&Sorted<'_>> = most.into_iter().take(FEW).map(|(_, series)| series).collect();
-            let near = told.minus(LATE)..told.plus(LATE);
+            let earliest = told.minus(LATE).max(halfway(&most, *told));
+            let near = earliest..told.plus(LATE);
             match find(&most, |time| near.contains(&time)).filter(|found| found < told) {
                 Some(found) => Some(with(Span::since(found))),
                 None => Some((span, signals)),
             }
         }
     }
+}
+
+/// The middle of the time before the onset that was told. No earlier one is believed: less would lie before it, to be called normal,
+/// than between the two, which the detector called normal; and what has just been started is often not yet as usual.
+fn halfway(series: &[&Sorted<'_>], told: Timestamp) -> Timestamp {
+    let first = series.iter().filter_map(|series| series.times().first()).min();
+    first.map_or(told, |first| told.minus(Duration::from_secs_f64((told.since(*first) / 2.0).max(0.0))))
 }
 
 fn unknown(note: &str) -> Diagnosis {

@@ -49,6 +49,18 @@ fn an_onset_is_found_and_one_that_is_told_late_or_early_does_no_harm() {
 }
 
 #[test]
+fn what_was_unlike_the_rest_when_it_had_just_been_started_is_no_onset() {
+    let started = |component: &str, metric: &str, second: f64| match component {
+        "orders" if second >= 70.0 => busy_orders(component, metric, second + 300.0) / 3.0,
+        "users" | "api" if second < 15.0 => -20.0,
+        _ => 0.0,
+    };
+    let diagnosis = rank(&shop(130, 70.0, started));
+    assert_eq!(first(&diagnosis), "orders", "{diagnosis:#?}");
+    assert!(diagnosis.candidates[0].onset.unwrap() > at(60.0));
+}
+
+#[test]
 fn what_falls_counts_as_what_rises() {
     let starved = |component: &str, metric: &str, second| -busy_orders(component, metric, second);
     let diagnosis = rank(&shop(400, 300.0, starved));

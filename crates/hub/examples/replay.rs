@@ -154,7 +154,8 @@ async fn through_hub(replay: Replay) -> Result<Played> {
         }));
     }
     let incidents = loop {
-        let incidents = store.incidents(&IncidentQuery::default())?;
+        let mut incidents = store.incidents(&IncidentQuery::default())?;
+        incidents.retain(|incident| incident.merged_into.is_none());
         let heard: usize = incidents.iter().map(|incident| incident.anomalies.len()).sum();
         if heard >= told && incidents.iter().all(|incident| incident.diagnosis.is_some()) {
             break incidents;

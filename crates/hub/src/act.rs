@@ -52,8 +52,17 @@ struct Acting {
 #[derive(Clone, Copy, Debug)]
 struct Due {
     at: Option<Timestamp>,
-    rounds: usize,
+    /// When this hub first heard of it. Not when it opened: what is told late would have all its rounds at once.
+    since: Timestamp,
+    /// Whether it was diagnosed.
+    diagnosed: bool,
     running: bool,
+}
+
+impl Due {
+    fn since(since: Timestamp) -> Self {
+        Self { at: None, since, diagnosed: false, running: false }
+    }
 }
 
 impl Hub {
@@ -129,7 +138,7 @@ impl Hub {
         let mut acting =
             Acting { fence, untold: VecDeque::new(), due: BTreeMap::new(), diagnosed, announced };
         for incident in stored.iter().filter(|incident| incident.closed.is_none()) {
-            acting.due.insert(incident.id, Due { at: Some(now), rounds: 0, running: false });
+            acting.due.insert(incident.id, Due { at: Some(now), ..Due::since(now) });
         }
         self.tell_again(&stored).await?;
         {
@@ -292,13 +301,13 @@ impl Acting {
         match change.what {
             What::Opened | What::Grown | What::Reopened => {
                 let settled = now.plus(hub.options.settle);
-                let due = self.due.entry(incident.id).or_insert(Due { at: None, rounds: 0, running: false });
+                let due = self.due.entry(incident.id).or_insert(Due::since(now));
                 // Not later and later while it grows: that is when people want to know.
                 due.at = Some(due.at.map_or(settled, |at| at.min(settled)));
             }
             What::Closed | What::Merged => {
                 if let Some(due) = self.due.get_mut(&incident.id)
-                    && due.rounds > 0
+                    && due.diagnosed
                 {
                     self.due.remove(&incident.id);
                 }
@@ -324,13 +333,13 @@ impl Acting {
     fn diagnosed(&mut self, id: IncidentId, hub: &Hub) {
         let known = hub.known.borrow();
         let open = known.incidents.get(id).filter(|incident| incident.closed.is_none());
-        let (Some(due), Some(incident)) = (self.due.get_mut(&id), open) else {
+        let (Some(due), Some(_)) = (self.due.get_mut(&id), open) else {
             self.due.remove(&id);
             return;
         };
-        due.running = false;
-        let next = hub.options.again.get(due.rounds).map(|after| incident.opened.plus(*after).max(hub.now()));
-        due.rounds += 1;
+        (due.running, due.diagnosed) = (false, true);
+        let now = hub.now();
+        let next = hub.options.again.iter().map(|after| due.since.plus(*after)).find(|at| *at > now);
         due.at = match (due.at, next) {
             (Some(at), Some(next)) => Some(at.min(next)),
             (at, next) => at.or(next),

@@ -40,7 +40,7 @@ pub struct HubOptions {
     pub heartbeat: Duration,
     /// How long anomalies are gathered before the cause is asked for.
     pub settle: Duration,
-    /// After so long, counted from its opening, an open incident is diagnosed again: more has been seen by then.
+    /// So long after it was first heard of, in rising order, an open incident is diagnosed again: more has been seen by then.
     pub again: Vec<Duration>,
     /// How much of the time before an incident is pulled.
     pub past: Duration,

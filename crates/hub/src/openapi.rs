@@ -83,6 +83,8 @@ fn routes(schemas: &mut Schemas) -> Vec<Route> {
                         .build(),
                 ))
                 .response("400", failed("An event that can't be taken; says which and why"))
+                .response("413", failed("More than a request may have"))
+                .response("415", failed("The content type is another one"))
                 .response("503", unavailable()),
         ),
         get("/api/v1/hub/openapi.json", guarded("This document", json("OpenAPI", object()))),

@@ -20,13 +20,11 @@ fn what_a_region_sees_is_an_incident_above_too_with_its_evidence_and_what_the_re
         let hub = named_hub("world", &store, [2, 5, 8, 12].map(Duration::from_secs).to_vec());
         region.tell_topology(shop()).await;
         let onset = SystemClock.now().minus(Duration::from_secs(30));
-        let mut edges = Edges::connect(&region).await;
-        // Answered once the region knows what they watch.
-        edges.tell(&[]).await;
         let up = Rc::clone(&region);
         let url = larnax_http::Url::parse("http://127.0.0.1/").unwrap();
         let (sender, receiver) = larnax_session::open::over(hub.connect(), &url, None).await.unwrap();
         tokio::task::spawn_local(async move { up.hand_up_over(sender, receiver).await });
+        let mut edges = Edges::connect(&region).await;
         let later = onset.plus(Duration::from_secs(3));
         edges.tell(&[opened("stock", onset), opened("web", later)]).await;
         tokio::task::spawn_local(edges.answer(move |pull| samples(pull, onset)));
