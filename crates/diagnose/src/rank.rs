@@ -71,11 +71,20 @@ fn span<'a>(
             let earliest = told.minus(LATE).max(halfway(&most, *told));
             let near = earliest..told.plus(LATE);
             match find(&most, |time| near.contains(&time)).filter(|found| found < told) {
-                Some(found) => Some(with(Span::since(found))),
+                Some(found) => {
+                    // What jumped earlier may be another matter, and over by now.
+                    let earlier = with(Span::since(found));
+                    Some(if out(&earlier.1) > out(&signals) { earlier } else { (span, signals) })
+                }
                 None => Some((span, signals)),
             }
         }
     }
+}
+
+/// How much left its band, all in all.
+fn out(signals: &[Signal<'_>]) -> f64 {
+    signals.iter().filter(|signal| signal.hot).map(|signal| signal.size).sum()
 }
 
 /// The middle of the time before the onset that was told. No earlier one is believed: less would lie before it, to be called normal,
@@ -108,8 +117,10 @@ pub(crate) struct Ranking<'a> {
     pub(crate) signals: Vec<Signal<'a>>,
     /// For each component its signals, the one with the largest share first.
     by_component: Vec<Vec<usize>>,
-    /// Whether each component left its band in any metric.
+    /// Whether each component left its band in any metric, or in what all others measure of it.
     hot: Vec<bool>,
+    /// Which of them did in what all others measure of it.
+    blamed: Vec<bool>,
     pub(crate) scores: Vec<f64>,
     /// Best first.
     pub(crate) order: Vec<usize>,
@@ -152,6 +163,7 @@ impl<'a> Ranking<'a> {
             signals,
             by_component,
             hot,
+            blamed: Vec::new(),
             scores: Vec::new(),
             order: Vec::new(),
             asked: 0,
@@ -159,6 +171,10 @@ impl<'a> Ranking<'a> {
             chance: f64::INFINITY,
             since: HashMap::new(),
         };
+        ranking.blamed = (0..ranking.components.len()).map(|place| ranking.all_blame(place)).collect();
+        for (hot, blamed) in ranking.hot.iter_mut().zip(&ranking.blamed) {
+            *hot |= blamed;
+        }
         let alerting = case.alerting.as_ref().and_then(|id| places.get(id)).copied();
         let only_symptoms = ranking.knows_symptoms_only();
         let reached = match alerting.filter(|_| only_symptoms && !ranking.graph.is_empty()) {
@@ -173,11 +189,31 @@ impl<'a> Ranking<'a> {
                 Some(reached) => reached.iter().map(|place| ranking.strongest(*place).count()).sum(),
                 None => series.len(),
             };
-            let moved = ranking.strongest(*first).filter_map(|signal| signal.moved.as_ref());
+            let moved = ranking.strongest(*first).chain(ranking.measured_of(*first));
+            let moved = moved.filter_map(|signal| signal.moved.as_ref());
             ranking.chance = chance(moved, series, span) * ranking.asked as f64;
         }
         ranking.date(series, span);
         ranking
+    }
+
+    /// What its callers measure of what all of them blame.
+    fn measured_of(&self, place: usize) -> impl Iterator<Item = &Signal<'a>> {
+        let callers = if self.is_blamed(place) { self.graph.dependents(place) } else { &[] };
+        let name = self.components.get(place).map_or("", |id| id.name());
+        let all = callers.iter().flat_map(|caller| self.strongest(*caller));
+        all.filter(move |signal| signal.kind.is_of(name))
+    }
+
+    /// Whether all that call a component, two or more, measure of it what is out of its band: then it is the one, or the way to it,
+    /// whatever it says of itself. With one caller it may as well be that one.
+    fn all_blame(&self, place: usize) -> bool {
+        let (callers, name) = (self.graph.dependents(place), self.components.get(place).map(|id| id.name()));
+        let blames = |caller: &usize| {
+            let mut hot = self.strongest(*caller).filter(|signal| signal.hot);
+            name.is_some_and(|name| hot.any(|signal| signal.kind.is_of(name)))
+        };
+        callers.len() >= 2 && callers.iter().all(blames)
     }
 
     /// Whether there is one kind of metric at the most for each component.
@@ -215,10 +251,14 @@ impl<'a> Ranking<'a> {
         let reached: Option<HashSet<usize>> = alerting
             .filter(|_| !self.graph.is_empty())
             .map(|start| self.graph.reach(start, Graph::dependencies, |_| true).into_keys().collect());
+        let any_hot = self.hot.contains(&true);
         self.scores = (0..self.components.len())
             .map(|place| {
                 let far = reached.as_ref().is_some_and(|reached| !reached.contains(&place));
-                self.own(place) * self.lift(place) * if far { DOUBT } else { 1.0 }
+                // Many metrics that are each a bit off say less than one that left its band.
+                let cold = any_hot && !self.is_hot(place);
+                let doubts = i32::from(far) + i32::from(cold);
+                (self.own(place) + self.credit(place)) * self.lift(place) * DOUBT.powi(doubts)
             })
             .collect();
         self.order = self.sorted(&self.scores);
@@ -236,8 +276,22 @@ impl<'a> Ranking<'a> {
     }
 
     /// The mean share of its signals. A symptom that something it depends on shows as well is doubted: it may have come from there.
-    /// So is what it measured of a component that left what is usual itself, as calls to it.
+    /// So is what it measured of a component that left what is usual itself, as calls to it; and all that it shows if it calls what
+    /// all others blame as well.
     fn own(&self, place: usize) -> f64 {
+        let blames = self.graph.dependencies(place).iter().any(|other| self.is_blamed(*other));
+        if blames { DOUBT * self.unblaming(place) } else { self.unblaming(place) }
+    }
+
+    /// What the callers of what all blame are doubted for, on average, is put down to that.
+    fn credit(&self, place: usize) -> f64 {
+        let callers = if self.is_blamed(place) { self.graph.dependents(place) } else { &[] };
+        let doubted: f64 = callers.iter().map(|caller| (1.0 - DOUBT) * self.unblaming(*caller)).sum();
+        doubted / callers.len().max(1) as f64
+    }
+
+    /// What a component's own would be if nobody were blamed by all.
+    fn unblaming(&self, place: usize) -> f64 {
         let hot: Vec<usize> =
             self.graph.dependencies(place).iter().copied().filter(|other| self.is_hot(*other)).collect();
         // Labels are not compared: two services have other routes.
@@ -284,6 +338,11 @@ impl<'a> Ranking<'a> {
     /// Whether a component left its band in any metric.
     pub(crate) fn is_hot(&self, place: usize) -> bool {
         self.hot.get(place).copied().unwrap_or_default()
+    }
+
+    /// Whether all others that call it measure of it what is out of its band.
+    pub(crate) fn is_blamed(&self, place: usize) -> bool {
+        self.blamed.get(place).copied().unwrap_or_default()
     }
 
     /// A component's signals, the one with the largest share first.

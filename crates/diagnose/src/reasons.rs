@@ -17,6 +17,7 @@ pub(crate) fn reasons(ranking: &Ranking<'_>, of: usize, path: &[usize]) -> Vec<S
     let mut reasons = Vec::new();
     reasons.extend(first(ranking, of));
     reasons.extend(own(ranking, of));
+    reasons.extend(blamed(ranking, of));
     reasons.extend(changes(ranking, of));
     reasons.extend(network(ranking, of));
     reasons.extend(way(ranking, of, path));
@@ -59,6 +60,13 @@ fn changes(ranking: &Ranking<'_>, of: usize) -> Vec<String> {
         format!("{}{text} {when}", change.kind.as_str())
     };
     ranking.changes_of(of).map(|change| sentence(&change)).collect()
+}
+
+/// What others measure of it.
+fn blamed(ranking: &Ranking<'_>, of: usize) -> Option<String> {
+    ranking
+        .is_blamed(of)
+        .then(|| "all that call it measure that their calls to it are not as usual".to_owned())
 }
 
 /// Where the calls' latencies say that the way is slow, not the ends.

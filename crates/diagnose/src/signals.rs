@@ -1,6 +1,6 @@
 //! What deviated: for each component and kind of metric, how far, and how much of it is its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use larnax_core::{ComponentId, MetricName};
 
@@ -15,6 +15,9 @@ const MOST_DEVIATIONS: f64 = 1_000.0;
 /// What left its band is out by more than this many deviations: the threshold of the graph traversal that PetShop's authors
 /// compare with.
 pub(crate) const HOT: f64 = 5.0;
+
+/// What Prometheus calls the series that is 0 while a target can't be scraped.
+const UP: &str = "up";
 
 /// What is compared between components: metrics of one name, and the two things that call latencies tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -102,6 +105,7 @@ pub(crate) fn signals<'a>(
             signals.push(Signal { component, kind, size, hot, share: 0.0, moved: Some(moved) });
         }
     }
+    leave_silent(&mut signals);
     signals.extend(calls(case, places, span));
     share_out(&mut signals, places.len());
     signals
@@ -132,6 +136,15 @@ fn moved<'a>(
         typical = normal.beyond(normal.mean + median(buffer));
     }
     Some(Moved { metric, series: at, normal, extreme, typical })
+}
+
+/// Of what is down most of the incident, nothing but that: what else it has is from before it fell silent.
+fn leave_silent(signals: &mut Vec<Signal<'_>>) {
+    let is_down = |signal: &&Signal<'_>| {
+        signal.hot && signal.kind == Kind::Metric(UP) && signal.moved.is_some_and(|moved| moved.z() < 0.0)
+    };
+    let down: HashSet<usize> = signals.iter().filter(is_down).map(|signal| signal.component).collect();
+    signals.retain(|signal| signal.kind == Kind::Metric(UP) || !down.contains(&signal.component));
 }
 
 /// Of calls: to the callee, on average, how far its answers deviate; to both ends, how much farther the caller's view does, which is

@@ -171,6 +171,98 @@ fn what_a_caller_measured_of_a_slow_callee_is_not_held_against_the_caller() {
 }
 
 #[test]
+fn what_all_its_callers_blame_comes_before_them_and_what_one_of_them_blames_does_not() {
+    let times = times(400, 1.0);
+    let service = |name: &str, metrics: &[(&str, f64)]| Observed {
+        component: id(name),
+        series: metrics
+            .iter()
+            .map(|(metric, by)| {
+                let value = |row: usize| 20.0 + (row * 7 % 5) as f64 + if row >= 300 { *by } else { 0.0 };
+                series(metric, &times, (0..400).map(value))
+            })
+            .collect(),
+    };
+    // The way to `stock` loses messages: it sees nothing of that itself.
+    let case = |by_web: f64| Case {
+        components: vec![
+            service("web", &[("errors", by_web), ("asked_seconds{of=\"stock\"}", by_web)]),
+            service("orders", &[("errors", 400.0), ("asked_seconds{of=\"stock\"}", 900.0)]),
+            service("stock", &[("files", 5.0), ("cpu_seconds", 3.0)]),
+        ],
+        edges: vec![calls("web", "stock"), calls("orders", "stock"), calls("web", "orders")],
+        when: When::Since(at(300.0)),
+        ..Case::default()
+    };
+    let blamed = rank(&case(500.0));
+    assert_eq!(first(&blamed), "stock", "{blamed:#?}");
+    assert!(says(&blamed, "all that call it measure that their calls to it are not as usual"));
+    assert_eq!(first(&rank(&case(0.0))), "orders");
+}
+
+#[test]
+fn one_metric_that_left_its_band_says_more_than_many_that_are_a_bit_off() {
+    let times = times(400, 1.0);
+    let service = |name: &str, first: f64, others: f64| Observed {
+        component: id(name),
+        series: (0..40)
+            .map(|metric| {
+                let by = if metric == 0 { first } else { others };
+                let value = |row: usize| 20.0 + (row * 7 % 5) as f64 + if row >= 300 { by } else { 0.0 };
+                series(&format!("{name}_{metric}"), &times, (0..400).map(value))
+            })
+            .collect(),
+    };
+    let components = vec![service("web", 30.0, 0.0), service("orders", 3.0, 3.0)];
+    let diagnosis = rank(&Case { components, when: When::Since(at(300.0)), ..Case::default() });
+    assert_eq!(first(&diagnosis), "web", "{diagnosis:#?}");
+}
+
+#[test]
+fn of_what_is_down_the_last_values_before_count_for_nothing() {
+    let mut case = shop(340, 300.0, |component, metric, second| match (component, metric) {
+        ("web", "latency") if second >= 305.0 => 12.0,
+        _ => 0.0,
+    });
+    let times = times(340, 1.0);
+    for observed in &mut case.components {
+        let fell = observed.component == id("users");
+        // Told two seconds before it fell silent.
+        observed.series.push(series(
+            "up",
+            &times,
+            (0..340).map(|row| f64::from(u8::from(!fell || row < 302))),
+        ));
+        if fell {
+            for series in observed.series.iter_mut().take(3) {
+                series.values.iter_mut().skip(302).for_each(|value| *value = f64::NAN);
+            }
+        }
+    }
+    let diagnosis = rank(&case);
+    assert_eq!(first(&diagnosis), "users", "{diagnosis:#?}");
+    assert!(says(&diagnosis, "`up` was up to"));
+    assert_eq!(diagnosis.candidates[0].metrics.len(), 1);
+}
+
+#[test]
+fn a_jump_that_is_over_is_no_onset() {
+    let case = shop(400, 340.0, |component, metric, second| match component {
+        // Started again, as by a deploy, a minute before.
+        "users" if (280.0..284.0).contains(&second) => -200.0,
+        "orders" if second >= 340.0 => busy_orders(component, metric, second) / 3.0,
+        _ => 0.0,
+    });
+    let diagnosis = rank(&case);
+    assert_eq!((first(&diagnosis), diagnosis.known), ("orders", true), "{diagnosis:#?}");
+    assert!(
+        diagnosis.notes.iter().any(|note| note.contains(&at(340.0).to_string())),
+        "{:?}",
+        diagnosis.notes
+    );
+}
+
+#[test]
 fn where_only_symptoms_are_known_the_last_one_that_is_seen_from_within_comes_first() {
     // Both callees are out by as much; `elsewhere` is an address that only `web` sees.
     let (times, names) = (times(120, 60.0), ["web", "search", "elsewhere", "store", "users"]);

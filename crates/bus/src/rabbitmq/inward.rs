@@ -17,7 +17,7 @@ use larnax_core::{Clock as _, RawEvent, SystemClock};
 use tokio::time::sleep;
 
 use super::connection::{Bridge, Broker, Ended, in_time, keep};
-use super::{BridgeStatus, RabbitOptions, dead_letter_queue};
+use super::{BridgeStatus, PERSISTENT, RabbitOptions, dead_letter_queue};
 use crate::backoff::Backoff;
 use crate::{Bus, BusError, cloudevents};
 
@@ -25,7 +25,6 @@ use crate::{Bus, BusError, cloudevents};
 const PREFETCH: u16 = 256;
 /// The header of a dead letter that says why it is one.
 const REASON: &str = "larnax-reason";
-const PERSISTENT: u8 = 2;
 
 /// Puts every message of a queue into a bus; one that is no event goes to the dead-letter queue, with the reason.
 pub struct Inward {

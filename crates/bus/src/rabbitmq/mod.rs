@@ -25,6 +25,9 @@ use larnax_http::Secret;
 pub use inward::Inward;
 pub use outward::Outward;
 
+/// AMQP 0-9-1's `delivery-mode` of messages that outlive the broker.
+const PERSISTENT: u8 = 2;
+
 /// How a broker is reached, and the names there.
 #[derive(Clone, Debug)]
 pub struct RabbitOptions {

@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::connection::{Bridge, Broker, Ended, in_time, keep};
-use super::{BridgeStatus, RabbitOptions};
+use super::{BridgeStatus, PERSISTENT, RabbitOptions};
 use crate::cloudevents::EVENT;
 use crate::{Bus, BusError, Cursors, Subscription};
 
@@ -23,8 +23,6 @@ const WINDOW: usize = 256;
 const LOOK: Duration = Duration::from_secs(5);
 /// The longest routing key, AMQP 0-9-1 section 4.2.5.3.
 const MAX_KEY_BYTES: usize = 255;
-/// AMQP 0-9-1's `delivery-mode` of messages that outlive the broker.
-const PERSISTENT: u8 = 2;
 
 /// Sends every event of a bus to an exchange, from where it was when it last ran.
 pub struct Outward {
