@@ -13,6 +13,8 @@ use crate::case::Series;
 pub(crate) struct Sorted<'a> {
     times: Cow<'a, [Timestamp]>,
     values: Cow<'a, [f64]>,
+    /// When it was looked at, whether it had a value or not, in the order that it came in.
+    looked: &'a [Timestamp],
 }
 
 impl<'a> Sorted<'a> {
@@ -21,13 +23,17 @@ impl<'a> Sorted<'a> {
         let (times, values) =
             (series.times.get(..rows).unwrap_or_default(), series.values.get(..rows).unwrap_or_default());
         if times.is_sorted() && values.iter().all(|value| value.is_finite()) {
-            return Self { times: Cow::Borrowed(times), values: Cow::Borrowed(values) };
+            return Self {
+                times: Cow::Borrowed(times),
+                values: Cow::Borrowed(values),
+                looked: &series.times,
+            };
         }
         let rows = times.iter().copied().zip(values.iter().copied());
         let mut rows: Vec<(Timestamp, f64)> = rows.filter(|(_, value)| value.is_finite()).collect();
         rows.sort_by_key(|(time, _)| *time);
         let (times, values): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
-        Self { times: Cow::Owned(times), values: Cow::Owned(values) }
+        Self { times: Cow::Owned(times), values: Cow::Owned(values), looked: &series.times }
     }
 
     pub(crate) fn times(&self) -> &[Timestamp] {
@@ -44,6 +50,21 @@ impl<'a> Sorted<'a> {
             (Some(first), Some(last)) if last > first => last.since(*first) / (self.times.len() - 1) as f64,
             _ => 1.0,
         }
+    }
+
+    /// The rows with which it begins again after nobody had looked for more than so many times the usual. In order.
+    pub(crate) fn begins_again(&self, most: f64) -> impl Iterator<Item = usize> {
+        let period = match (self.looked.first(), self.looked.last()) {
+            (Some(first), Some(last)) => last.since(*first) / self.looked.len() as f64,
+            _ => 0.0,
+        };
+        let is_gap = move |before: Timestamp, after: Timestamp| after.since(before) > most * period;
+        self.looked.windows(2).filter_map(move |pair| match pair {
+            [before, after] if is_gap(*before, *after) => {
+                Some(self.times.partition_point(|time| time < after))
+            }
+            _ => None,
+        })
     }
 
     /// The rows within a stretch of time.

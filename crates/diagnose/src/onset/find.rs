@@ -15,6 +15,8 @@ const COARSE: usize = 100;
 pub(crate) const FEW: usize = 256;
 /// A jump counts from five usual jumps of its metric on: the threshold of the PetShop authors' graph traversal for a deviation.
 const JUMP: f64 = 5.0;
+/// So many periods without a row are a gap: as edges count them.
+const GAP: f64 = 3.0;
 /// Steps smaller than this share of the level are no jumps.
 const LEVEL_SHARE: f64 = 1e-3;
 
@@ -75,6 +77,8 @@ struct Scratch {
     /// Of the times of the grid, the rows of the series from which on it has later ones; and which series' they are: those of one
     /// scrape share their times.
     rows: Vec<usize>,
+    /// Of each of these rows, the stretch without a gap that it is in: from where to where.
+    stretches: Vec<(usize, usize)>,
     of: Option<(*const Timestamp, usize)>,
     sums: Vec<f64>,
     jumps: Vec<f64>,
@@ -97,7 +101,7 @@ impl Scratch {
     /// where one of them has too few values. Gives back the mean size of the values.
     fn jump(&mut self, series: &Sorted<'_>, grid: &[Timestamp]) -> f64 {
         let (times, values) = (series.times(), series.values());
-        self.place(times, grid);
+        self.place(series, grid);
         let (mut sum, mut size) = (0.0, 0.0);
         self.sums.clear();
         self.sums.push(0.0);
@@ -108,9 +112,10 @@ impl Scratch {
         }));
         let window = (WINDOW / series.period()).min(times.len() as f64 / 10.0).max(FEWEST as f64) as usize;
         let total = |from: usize, to: usize| Some(self.sums.get(to)? - self.sums.get(from)?);
-        let jump = |at: usize| {
-            let (from, to) = (at.saturating_sub(window), (at + window).min(values.len()));
-            let (before, since) = (at - from, to.saturating_sub(at));
+        let jump = |(at, (start, end)): (usize, (usize, usize))| {
+            // Not across a gap: what changed while nobody watched did not change then.
+            let (from, to) = (at.saturating_sub(window).max(start), (at + window).min(end));
+            let (before, since) = (at.saturating_sub(from), to.saturating_sub(at));
             if before < FEWEST || since < FEWEST {
                 return None;
             }
@@ -119,12 +124,14 @@ impl Scratch {
             let counted = (before * since) as f64 / (before + since) as f64;
             Some((means.1 - means.0).abs() * (2.0 * counted / window as f64).sqrt())
         };
+        let places = self.rows.iter().copied().zip(self.stretches.iter().copied());
         self.jumps.clear();
-        self.jumps.extend(self.rows.iter().map(|at| jump(*at).unwrap_or(f64::NAN)));
+        self.jumps.extend(places.map(|place| jump(place).unwrap_or(f64::NAN)));
         size / values.len().max(1) as f64
     }
 
-    fn place(&mut self, times: &[Timestamp], grid: &[Timestamp]) {
+    fn place(&mut self, series: &Sorted<'_>, grid: &[Timestamp]) {
+        let times = series.times();
         let of = Some((times.as_ptr(), times.len()));
         if self.of == of {
             return;
@@ -138,12 +145,22 @@ impl Scratch {
             }
             at
         }));
+        let mut ends = series.begins_again(GAP);
+        let (mut start, mut end) = (0, ends.next().unwrap_or(times.len()));
+        self.stretches.clear();
+        self.stretches.extend(self.rows.iter().map(|row| {
+            while *row >= end && end < times.len() {
+                (start, end) = (end, ends.next().unwrap_or(times.len()));
+            }
+            (start, end)
+        }));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use larnax_core::MetricName;
 
@@ -176,6 +193,24 @@ mod tests {
         for count in [20, 2 * FEW] {
             assert_eq!(found(&series(count, jump)), Some(200.0), "{count}");
         }
+    }
+
+    #[test]
+    fn what_changed_while_nobody_watched_is_not_found_there() {
+        let jumps = |i: usize, row: usize| {
+            noise(i, row) + if row >= 100 { 50.0 } else { 0.0 } + if row >= 200 { 10.0 } else { 0.0 }
+        };
+        let mut series = series(20, jumps);
+        assert_eq!(found(&series), Some(100.0));
+        for series in &mut series {
+            series.times = series.times.iter().map(|time| time.plus(gap(*time))).collect();
+        }
+        assert_eq!(found(&series), Some(500.0));
+    }
+
+    /// Nobody watched for five minutes from second 100 on.
+    fn gap(time: Timestamp) -> Duration {
+        Duration::from_secs(if time < Timestamp::from_seconds(100.0) { 0 } else { 300 })
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The same cases through a hub: an example of larnax-hub replays them, with edges that answer pulls from rings.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::process::Command;
@@ -118,32 +118,28 @@ fn set_in_a_row(components: &mut [Observed], when: &When) -> Option<Timestamp> {
         When::Since(onset) => return Some(*onset),
         When::Unknown => return None,
     };
-    let times =
-        || components.iter().flat_map(|one| &one.series).flat_map(|series| series.times.iter().copied());
-    let normal: Vec<Timestamp> =
-        times().filter(|time| !incident.contains(time)).collect::<BTreeSet<_>>().into_iter().collect();
-    let onset = times().filter(|time| incident.contains(time)).min()?;
-    let mut steps: Vec<f64> = normal.windows(2).map(|pair| pair[1].since(pair[0])).collect();
-    steps.sort_by(f64::total_cmp);
-    let period = Duration::try_from_secs_f64(*steps.get(steps.len() / 2)?).ok()?;
-    let moved: BTreeMap<Timestamp, Timestamp> = normal
-        .iter()
-        .rev()
-        .zip(1u32..)
-        .map(|(time, before)| (*time, onset.minus(period.saturating_mul(before))))
-        .collect();
+    let times = components.iter().flat_map(|one| &one.series).flat_map(|series| series.times.iter().copied());
+    let onset = times.filter(|time| incident.contains(time)).min()?;
     for series in components.iter_mut().flat_map(|one| &mut one.series) {
-        let mut rows: Vec<(Timestamp, f64)> = series
-            .times
-            .iter()
-            .map(|time| moved.get(time).copied().unwrap_or(*time))
-            .zip(series.values.iter().copied())
-            .collect();
+        let rows = series.times.iter().copied().zip(series.values.iter().copied());
+        let (mut rows, mut normal): (Vec<_>, Vec<_>) = rows.partition(|(time, _)| incident.contains(time));
+        normal.sort_by_key(|(time, _)| *time);
+        // As far apart as this one's own rows are.
+        let period = Duration::try_from_secs_f64(usual_step(&normal)).ok()?;
+        let before = (1u32..).map(|row| onset.minus(period.saturating_mul(row)));
+        rows.extend(before.zip(normal.iter().rev().map(|(_, value)| *value)));
         rows.sort_by_key(|(time, _)| *time);
         (series.times, series.values) =
             (rows.iter().map(|row| row.0).collect(), rows.iter().map(|row| row.1).collect());
     }
     Some(onset)
+}
+
+/// The median time between two rows, in seconds; one second where there are not two.
+fn usual_step(rows: &[(Timestamp, f64)]) -> f64 {
+    let mut steps: Vec<f64> = rows.windows(2).map(|pair| pair[1].0.since(pair[0].0)).collect();
+    steps.sort_by(f64::total_cmp);
+    steps.get(steps.len() / 2).copied().unwrap_or(1.0)
 }
 
 /// When the first metric of a component is far off, if one is.
