@@ -40,9 +40,10 @@ cargo xtask bench hub [--seconds 30]
         How many anomaly events a second a hub on SQLite takes from its edges, and what that costs.
 cargo xtask bench load [--rounds 5] [--detector NAME]
         Loads this machine with stress-ng in five ways, and says which larnax-edge noticed and how soon.
-cargo xtask bench shop [--seeds 5] [--learn 160] [--fault NAME]... [--note TEXT]
+cargo xtask bench shop [--seeds 5] [--first 1] [--learn 1200] [--fault NAME]... [--note TEXT]
         Breaks the shop in ten ways a seed, with decoys in between, and says how soon `larnax up` had an incident, and
-        whether it names the right service, beside simple rules. A quarter of an hour a seed.
+        whether it names the right service, beside simple rules. Twenty minutes, and a quarter of an
+        hour a seed.
 ";
 
 fn main() -> ExitCode {

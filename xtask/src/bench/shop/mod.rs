@@ -1,9 +1,9 @@
 //! `cargo xtask bench shop`: which faults of the shop become an incident, how soon, and whether its diagnosis names the service that
 //! has them, beside simple rules.
 //!
-//! For each seed three shops are opened, and an agent with a hub (`larnax up`) learns each of them when it is well. Then they
-//! take turns: while one has a fault, the others are well again, watched by agents that know just what was learnt, and see a
-//! decoy about which nobody should be told.
+//! First an agent with a hub (`larnax up`) learns a shop that is well, for a whole one of its days. Then for each seed three shops are
+//! opened, which take turns: while one has a fault, the others are well again, watched by agents that know just what was learnt, and
+//! see a decoy about which nobody should be told.
 //!
 //! - `trial` is one fault or decoy and what was seen of it; `rules` asks simple rules about the same evidence; `table` counts.
 
@@ -30,6 +30,8 @@ use crate::cargo;
 const FAULTS: usize = 10;
 /// Shops that take turns, so that a fault does not have to wait for the calm before it.
 const SHOPS: usize = 3;
+/// How long a day of the shop's customers is: who knows less of it takes other hours for anomalies.
+const DAY: Duration = Duration::from_secs(1_200);
 /// How long a shop recovers after a fault before an agent looks at it again: it keeps idle connections for five seconds.
 const RECOVERY: Duration = Duration::from_secs(12);
 
@@ -37,6 +39,7 @@ const RECOVERY: Duration = Duration::from_secs(12);
 #[derive(Debug)]
 pub(crate) struct Options {
     seeds: u64,
+    first: u64,
     learn: Duration,
     faults: Vec<Fault>,
     notes: Option<String>,
@@ -45,11 +48,11 @@ pub(crate) struct Options {
 impl Options {
     /// Reads the arguments after `bench shop`.
     pub(crate) fn parse(mut arguments: Parser) -> Result<Options> {
-        let mut options =
-            Options { seeds: 5, learn: Duration::from_secs(160), faults: Vec::new(), notes: None };
+        let mut options = Options { seeds: 5, first: 1, learn: DAY, faults: Vec::new(), notes: None };
         while let Some(argument) = arguments.next()? {
             match argument {
                 Arg::Long("seeds") => options.seeds = arguments.value()?.parse()?,
+                Arg::Long("first") => options.first = arguments.value()?.parse()?,
                 Arg::Long("learn") => options.learn = Duration::from_secs(arguments.value()?.parse()?),
                 Arg::Long("fault") => options.faults.push(arguments.value()?.parse()?),
                 Arg::Long("note") => options.notes = Some(arguments.value()?.string()?),
@@ -74,9 +77,12 @@ impl Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let machine = machine::describe()?;
     let program = cargo::build_release("larnax")?;
+    let folder = tempfile::tempdir()?;
+    let learnt = folder.path().join("learnt");
+    learn(options, &program, &learnt)?;
     let mut rows = Vec::new();
-    for seed in 1..=options.seeds {
-        rows.extend(one_seed(options, seed, &program)?);
+    for seed in (options.first..).take(options.seeds as usize) {
+        rows.extend(one_seed(options, seed, &program, &learnt)?);
     }
     let result = json!({
         "date": machine::today()?,
@@ -92,14 +98,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// The shops of a seed, side by side; only one has a fault at a time.
-fn one_seed(options: &Options, seed: u64, program: &Path) -> Result<Vec<Value>> {
+fn one_seed(options: &Options, seed: u64, program: &Path, learnt: &Path) -> Result<Vec<Value>> {
     let faults = options.of_seed(seed);
     let turn = Mutex::new(());
     let lanes = scope(|scope| {
         let lane = |number: usize| {
             let mine: Vec<Fault> = faults.iter().copied().skip(number).step_by(SHOPS).collect();
             let turn = &turn;
-            scope.spawn(move || lane(options, seed, program, &mine, turn))
+            scope.spawn(move || lane(seed, program, learnt, &mine, turn))
         };
         let lanes: Vec<_> = (0..SHOPS).map(lane).collect();
         lanes.into_iter().map(|lane| lane.join()).collect::<Vec<_>>()
@@ -111,32 +117,14 @@ fn one_seed(options: &Options, seed: u64, program: &Path) -> Result<Vec<Value>> 
     Ok(rows)
 }
 
-fn lane(
-    options: &Options,
-    seed: u64,
-    program: &Path,
-    faults: &[Fault],
-    turn: &Mutex<()>,
-) -> Result<Vec<Value>> {
+fn lane(seed: u64, program: &Path, learnt: &Path, faults: &[Fault], turn: &Mutex<()>) -> Result<Vec<Value>> {
     if faults.is_empty() {
         return Ok(Vec::new());
     }
     let folder = tempfile::tempdir()?;
-    let shop = Shop::start(&ShopOptions {
-        program: program.to_owned(),
-        arguments: vec!["shop".to_owned(), "serve".to_owned()],
-        folder: folder.path().join("shop"),
-        port: 0,
-        seed,
-        requests_per_second: ShopOptions::REQUESTS_PER_SECOND,
-        leased: true,
-    })?;
-    let mut agent = Agent::start("larnax", &["up", "--config", &shop.config_file().display().to_string()]);
-    eprintln!("seed {seed}: learning a well shop for {} s", options.learn.as_secs());
-    sleep(options.learn);
+    let shop = open(seed, program, folder.path())?;
+    let mut agent = watch(&shop);
     agent.terminate();
-    let learnt = folder.path().join("learnt");
-    copy(&agent.state(), &learnt)?;
     let mut rows = Vec::new();
     let mut keep = |mut row: Value| {
         row["seed"] = json!(seed);
@@ -146,21 +134,21 @@ fn lane(
     for fault in faults {
         let number = seed + *fault as u64;
         let place = place(*fault, number);
-        know(&mut agent, &learnt)?;
+        know(&mut agent, learnt)?;
         let decoy = Decoy::ALL[number as usize % Decoy::ALL.len()];
         let on = decoy.usual_place().map(|_| Service::ALL[(number + 1) as usize % Service::ALL.len()]);
         let seen = trial::decoy(&agent, &shop, decoy, on)?;
         if seen["incidents"] != json!(0) {
             // What it was told of the decoy must not count for the fault.
             agent.terminate();
-            know(&mut agent, &learnt)?;
+            know(&mut agent, learnt)?;
         }
         keep(seen);
         let mut ready = trial::wait_for_calm(&agent, trial::BEFORE);
         if !ready {
             // What is wrong by chance now must not be what the fault is taken for.
             agent.terminate();
-            know(&mut agent, &learnt)?;
+            know(&mut agent, learnt)?;
             ready = trial::wait_for_calm(&agent, trial::BEFORE);
         }
         let mut row = {
@@ -175,6 +163,37 @@ fn lane(
     agent.kill();
     shop.stop()?;
     Ok(rows)
+}
+
+/// Has an agent learn a shop that is well.
+fn learn(options: &Options, program: &Path, learnt: &Path) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let shop = open(options.first, program, folder.path())?;
+    let mut agent = watch(&shop);
+    eprintln!("learning a well shop for {} s", options.learn.as_secs());
+    sleep(options.learn);
+    agent.terminate();
+    copy(&agent.state(), learnt)?;
+    // What it recorded is of another shop.
+    std::fs::remove_dir_all(learnt.join("evidence"))?;
+    shop.stop()?;
+    Ok(())
+}
+
+fn open(seed: u64, program: &Path, folder: &Path) -> Result<Shop> {
+    Ok(Shop::start(&ShopOptions {
+        program: program.to_owned(),
+        arguments: vec!["shop".to_owned(), "serve".to_owned()],
+        folder: folder.join("shop"),
+        port: 0,
+        seed,
+        requests_per_second: ShopOptions::REQUESTS_PER_SECOND,
+        leased: true,
+    })?)
+}
+
+fn watch(shop: &Shop) -> Agent {
+    Agent::start("larnax", &["up", "--config", &shop.config_file().display().to_string()])
 }
 
 /// Starts the agent anew, with what was learnt.
@@ -208,7 +227,7 @@ mod tests {
 
     #[test]
     fn in_five_seeds_every_fault_has_its_turn() {
-        let options = Options { seeds: 5, learn: Duration::ZERO, faults: Vec::new(), notes: None };
+        let options = Options { seeds: 5, first: 1, learn: DAY, faults: Vec::new(), notes: None };
         for fault in Fault::ALL {
             let times = (1..=5).filter(|seed| options.of_seed(*seed).contains(&fault)).count();
             assert!((3..=4).contains(&times), "{fault} {times} times");
