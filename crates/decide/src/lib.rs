@@ -1,0 +1,14 @@
+//! PLAN: what to do about an incident. Pure: time is an argument, and the same question gets the same answer.
+
+mod bandit;
+mod choose;
+mod density;
+mod gate;
+mod patterns;
+mod signature;
+
+pub use bandit::{Arm, Expected};
+pub use choose::{Experience, GIVEN_UP, Ranked, Remedy, Situation, reward};
+pub use gate::{Answer, Deed, Mode, Policy, Question, Risk};
+pub use patterns::{Pattern, Patterns, Recognised};
+pub use signature::{Feature, Place, Signature, Track};
