@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::bandit::{Arm, Expected};
 use crate::gate::Risk;
 
-/// What an expert's word is worth: as if the action had been seen so often to bring so much (ALGORITHMS 7.5).
+/// What an expert's word is worth: as if the action had been seen so often to bring so much (ALGORITHMS 7.5 of the design).
 const WORD: (usize, f64) = (20, 0.7);
 /// How many deviations of what is not known of an action are hoped for: the α of LinUCB.
 const HOPE: f64 = 0.5;

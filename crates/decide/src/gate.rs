@@ -54,7 +54,7 @@ impl Default for Policy {
         Self {
             mode: Mode::Observe,
             most_risk: Risk::Disruptive,
-            // ALGORITHMS 7.5: unknown pattern or confidence below .6, recommend only; a tenth of a deployment.
+            // ALGORITHMS 7.5 of the design: unknown pattern or confidence below .6, recommend only; a tenth of a deployment.
             sure: 0.6,
             rate: (6, Duration::from_secs(3_600)),
             share: 0.1,

@@ -61,17 +61,11 @@ impl Within {
 impl Pattern {
     /// How like it a signature is: on average of the two prototypes that are most like it.
     fn similarity(&self, signature: &Signature) -> f64 {
-        let (mut first, mut second) = (0.0, None);
-        for prototype in &self.prototypes {
-            let similarity = prototype.signature.similarity(signature);
-            if similarity >= first {
-                second = (self.prototypes.len() > 1).then_some(first);
-                first = similarity;
-            } else if second.is_none_or(|second| similarity > second) {
-                second = Some(similarity);
-            }
-        }
-        second.map_or(first, |second| f64::midpoint(first, second))
+        let mut near: Vec<f64> =
+            self.prototypes.iter().map(|one| one.signature.similarity(signature)).collect();
+        near.sort_by(|a, b| b.total_cmp(a));
+        near.truncate(2);
+        near.iter().sum::<f64>() / near.len().max(1) as f64
     }
 
     fn learn(&mut self, signature: Signature) {
@@ -178,10 +172,15 @@ impl Patterns {
 
     /// Begins a pattern that nobody has named yet, and gives back how it is called until then.
     pub fn begin(&mut self, signature: Signature) -> String {
-        self.begun += 1;
-        let name = format!("U-{}", self.begun);
-        self.learn(&name, signature);
-        name
+        loop {
+            self.begun += 1;
+            let name = format!("U-{}", self.begun);
+            // Somebody may have called another one so.
+            if self.patterns.iter().all(|pattern| pattern.name != name) {
+                self.learn(&name, signature);
+                return name;
+            }
+        }
     }
 
     /// Gives a pattern another name. If there is one of that name, the two are one from now on. False if there is none to be named.
@@ -269,7 +268,8 @@ mod tests {
         for z in [5.0, -5.0] {
             assert!(patterns.all()[0].similarity(&cpu(z)) > 0.5);
         }
-        assert_eq!(patterns.begin(memory(6.0)), "U-3");
+        assert!(patterns.rename("busy", "U-3"));
+        assert_eq!(patterns.begin(memory(6.0)), "U-4", "no other one's name");
     }
 
     #[test]

@@ -44,8 +44,8 @@ pub struct Track {
 
 /// Where each kind of metric has been lately: a density grid each, with how much it says.
 ///
-/// DESIGN's grids of two metrics each are left out. Of which metrics there are pairs is different in each incident, and what only one of
-/// two incidents has can't be compared.
+/// The authors' grids of several metrics together are left out, pairs of the six that deviate most among them: of which metrics there are
+/// pairs is different in each incident, and what only one of two incidents has can't be compared.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Signature(BTreeMap<String, Seen>);
 

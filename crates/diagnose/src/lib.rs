@@ -23,4 +23,5 @@ mod walk;
 pub use case::{CallLatency, Case, Change, ChangeKind, Observed, Series, When};
 pub use incidents::Incidents;
 pub use rank::rank;
+pub use signals::UP;
 pub use topology::Topology;

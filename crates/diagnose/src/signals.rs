@@ -16,8 +16,8 @@ const MOST_DEVIATIONS: f64 = 1_000.0;
 /// compare with.
 pub(crate) const HOT: f64 = 5.0;
 
-/// What Prometheus calls the series that is 0 while a target can't be scraped.
-const UP: &str = "up";
+/// What Prometheus calls the series that is 0 while a target can't be scraped; of what is down nothing else is looked at.
+pub const UP: &str = "up";
 
 /// What is compared between components: metrics of one name, and the two things that call latencies tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

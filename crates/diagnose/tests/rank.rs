@@ -4,7 +4,7 @@
 
 mod cases;
 
-use cases::{at, busy_orders, calls, graph, id, series, shop, times};
+use cases::{at, busy_orders, calls, graph, id, series, shop, stepped, times};
 use larnax_core::{Diagnosis, Edge, EdgeKind, Timestamp};
 use larnax_diagnose::{CallLatency, Case, Change, ChangeKind, Observed, When, rank};
 use proptest::prelude::*;
@@ -145,22 +145,11 @@ fn slow_transport_points_to_both_ends_of_a_call() {
 
 #[test]
 fn what_a_caller_measured_of_a_slow_callee_is_not_held_against_the_caller() {
-    let times = times(400, 1.0);
-    let service = |name: &str, metrics: &[(&str, f64)]| Observed {
-        component: id(name),
-        series: metrics
-            .iter()
-            .map(|(metric, by)| {
-                let value = |row: usize| 20.0 + (row * 7 % 5) as f64 + if row >= 300 { *by } else { 0.0 };
-                series(metric, &times, (0..400).map(value))
-            })
-            .collect(),
-    };
     // The caller feels it more strongly than the callee does, and on routes of other names.
     let case = |callee: f64| Case {
         components: vec![
-            service("web", &[("served_seconds{route=\"/\"}", 500.0), ("asked_seconds{of=\"stock\"}", 900.0)]),
-            service("stock", &[("served_seconds{route=\"/items\"}", callee), ("cpu_seconds", 0.0)]),
+            stepped("web", &[("served_seconds{route=\"/\"}", 500.0), ("asked_seconds{of=\"stock\"}", 900.0)]),
+            stepped("stock", &[("served_seconds{route=\"/items\"}", callee), ("cpu_seconds", 0.0)]),
         ],
         edges: vec![calls("web", "stock")],
         when: When::Since(at(300.0)),
@@ -172,23 +161,12 @@ fn what_a_caller_measured_of_a_slow_callee_is_not_held_against_the_caller() {
 
 #[test]
 fn what_all_its_callers_blame_comes_before_them_and_what_one_of_them_blames_does_not() {
-    let times = times(400, 1.0);
-    let service = |name: &str, metrics: &[(&str, f64)]| Observed {
-        component: id(name),
-        series: metrics
-            .iter()
-            .map(|(metric, by)| {
-                let value = |row: usize| 20.0 + (row * 7 % 5) as f64 + if row >= 300 { *by } else { 0.0 };
-                series(metric, &times, (0..400).map(value))
-            })
-            .collect(),
-    };
     // The way to `stock` loses messages: it sees nothing of that itself.
     let case = |by_web: f64| Case {
         components: vec![
-            service("web", &[("errors", by_web), ("asked_seconds{of=\"stock\"}", by_web)]),
-            service("orders", &[("errors", 400.0), ("asked_seconds{of=\"stock\"}", 900.0)]),
-            service("stock", &[("files", 5.0), ("cpu_seconds", 3.0)]),
+            stepped("web", &[("errors", by_web), ("asked_seconds{of=\"stock\"}", by_web)]),
+            stepped("orders", &[("errors", 400.0), ("asked_seconds{of=\"stock\"}", 900.0)]),
+            stepped("stock", &[("files", 5.0), ("cpu_seconds", 3.0)]),
         ],
         edges: vec![calls("web", "stock"), calls("orders", "stock"), calls("web", "orders")],
         when: When::Since(at(300.0)),
@@ -202,18 +180,14 @@ fn what_all_its_callers_blame_comes_before_them_and_what_one_of_them_blames_does
 
 #[test]
 fn one_metric_that_left_its_band_says_more_than_many_that_are_a_bit_off() {
-    let times = times(400, 1.0);
-    let service = |name: &str, first: f64, others: f64| Observed {
-        component: id(name),
-        series: (0..40)
-            .map(|metric| {
-                let by = if metric == 0 { first } else { others };
-                let value = |row: usize| 20.0 + (row * 7 % 5) as f64 + if row >= 300 { by } else { 0.0 };
-                series(&format!("{name}_{metric}"), &times, (0..400).map(value))
-            })
-            .collect(),
+    let many = |name: &str, first: f64, others: f64| {
+        let names: Vec<String> = (0..40).map(|metric| format!("{name}_{metric}")).collect();
+        let by = |metric| if metric == 0 { first } else { others };
+        let metrics: Vec<(&str, f64)> =
+            names.iter().enumerate().map(|(metric, name)| (name.as_str(), by(metric))).collect();
+        stepped(name, &metrics)
     };
-    let components = vec![service("web", 30.0, 0.0), service("orders", 3.0, 3.0)];
+    let components = vec![many("web", 30.0, 0.0), many("orders", 3.0, 3.0)];
     let diagnosis = rank(&Case { components, when: When::Since(at(300.0)), ..Case::default() });
     assert_eq!(first(&diagnosis), "web", "{diagnosis:#?}");
 }

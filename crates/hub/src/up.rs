@@ -5,11 +5,9 @@
 use std::sync::Arc;
 
 use larnax_core::{MetricName, Timestamp};
-use larnax_diagnose::Series;
+use larnax_diagnose::{Series, UP};
 use larnax_session::EvidencePart;
 
-/// What it is called, unless a component has one of its own.
-const UP: &str = "up";
 /// The most rows that are made up for what did not come.
 const MOST_MISSING: usize = 2_000;
 

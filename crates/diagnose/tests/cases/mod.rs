@@ -52,6 +52,16 @@ pub fn series(metric: &str, times: &Arc<[Timestamp]>, values: impl IntoIterator<
     }
 }
 
+/// A component for 400 seconds, each of whose metrics goes up by so much at second 300.
+pub fn stepped(name: &str, metrics: &[(&str, f64)]) -> Observed {
+    let times = times(400, 1.0);
+    let one = |(metric, by): &(&str, f64)| {
+        let value = |row: usize| 20.0 + (row * 7 % 5) as f64 + if row >= 300 { *by } else { 0.0 };
+        series(metric, &times, (0..400).map(value))
+    };
+    Observed { component: id(name), series: metrics.iter().map(one).collect() }
+}
+
 /// A small shop, a row a second for `rows` seconds: web calls api, api calls orders and users. `fault` is what is added to a
 /// metric at a second.
 pub fn shop(rows: usize, onset: f64, fault: impl Fn(&str, &str, f64) -> f64) -> Case {
