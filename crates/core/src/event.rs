@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::anomaly::{Transition, stable_hash};
-use crate::{Anomaly, Component, Evidence, Incident, Timestamp};
+use crate::{Anomaly, Component, Evidence, Incident, PlanEvent, PlanState, Timestamp};
 
 /// An anomaly began. All event types stand in this file.
 pub const ANOMALY_OPENED: &str = "io.larnax.anomaly.opened.v1";
@@ -17,6 +17,14 @@ pub const INCIDENT_OPENED: &str = "io.larnax.incident.opened.v1";
 pub const INCIDENT_UPDATED: &str = "io.larnax.incident.updated.v1";
 /// An incident ended.
 pub const INCIDENT_CLOSED: &str = "io.larnax.incident.closed.v1";
+/// A plan was made, or has changed.
+pub const PLAN: &str = "io.larnax.plan.changed.v1";
+/// An action of a plan was ordered, begun, done or taken back.
+pub const ACTION: &str = "io.larnax.action.changed.v1";
+/// It is known what came of a plan.
+pub const OUTCOME: &str = "io.larnax.outcome.known.v1";
+/// A person wants something of a plan.
+pub const REQUEST: &str = "io.larnax.request.v1";
 /// Somebody changed a component: its subject. Published by whoever deploys, configures or scales.
 pub const CHANGE: &str = "io.larnax.change.v1";
 /// An agent is alive and has nothing else to say.
@@ -87,6 +95,28 @@ impl CloudEvent<IncidentEvent> {
             }
             .to_owned(),
             subject: incident.id.to_string(),
+            time,
+            datacontenttype: "application/json".to_owned(),
+            data,
+        }
+    }
+}
+
+impl CloudEvent<PlanEvent> {
+    /// Wraps what happened.
+    pub fn new(source: &str, time: Timestamp, data: PlanEvent) -> Self {
+        let plan = &data.plan;
+        let r#type = match plan.state {
+            PlanState::Shadow | PlanState::Proposed => PLAN,
+            PlanState::Acting | PlanState::Verifying | PlanState::Undoing => ACTION,
+            PlanState::Ended => OUTCOME,
+        };
+        Self {
+            specversion: "1.0".to_owned(),
+            id: format!("{}-{}", plan.id, plan.sequence),
+            source: source.to_owned(),
+            r#type: r#type.to_owned(),
+            subject: plan.incident.to_string(),
             time,
             datacontenttype: "application/json".to_owned(),
             data,

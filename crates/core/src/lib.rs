@@ -3,6 +3,7 @@
 //! This crate knows nobody, does no I/O, never awaits and never reads a clock, except for the one implementation of
 //! [`Clock`] that programs hand down.
 
+pub mod action;
 pub mod anomaly;
 pub mod component;
 pub mod event;
@@ -10,12 +11,14 @@ pub mod event_log;
 pub mod evidence;
 pub mod incident;
 pub mod model_store;
+pub mod plan;
 pub mod sample;
 pub mod schema;
 pub mod time;
 pub mod topology;
 pub mod verdict;
 
+pub use action::{Authority, Command, Effect, Glob, Mode, Offer, Report, Risk, Wanted};
 pub use anomaly::{Anomaly, AnomalyId, AnomalyKind, CloseReason, Transition};
 pub use component::{Component, ComponentId};
 pub use event::{CloudEvent, Event};
@@ -23,6 +26,7 @@ pub use event_log::{Appended, EventLog, LogError, Logged, RawEvent};
 pub use evidence::{Evidence, MetricEvidence, Window};
 pub use incident::{Candidate, CandidateMetric, Diagnosis, Incident, IncidentAnomaly, IncidentId};
 pub use model_store::{ModelStore, StoreError};
+pub use plan::{Decision, Outcome, Plan, PlanEvent, PlanId, PlanState, Proposal, Seen, Step};
 pub use sample::{Batch, Row};
 pub use schema::{Bounds, Direction, Metric, MetricKind, MetricName, Schema};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp};

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use larnax_core::Risk;
 use serde::{Deserialize, Serialize};
 
 use crate::bandit::{Arm, Expected};
-use crate::gate::Risk;
 
 /// What an expert's word is worth: as if the action had been seen so often to bring so much (ALGORITHMS 7.5 of the design).
 const WORD: (usize, f64) = (20, 0.7);

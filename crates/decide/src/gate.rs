@@ -3,33 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use larnax_core::{ComponentId, Timestamp};
+use larnax_core::{ComponentId, Mode, Risk, Timestamp};
 use serde::{Deserialize, Serialize};
-
-/// What an action may do to those who use its component.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Risk {
-    /// Nobody notices it.
-    Safe,
-    /// Somebody may: a restart.
-    Disruptive,
-    /// It can't be taken back: something is lost.
-    Destructive,
-}
-
-/// What Larnax does about incidents of some components.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// It says what it would do.
-    #[default]
-    Observe,
-    /// It asks, and does what a person approves.
-    Ask,
-    /// It does what it is sure of, and asks for the rest.
-    Act,
-}
 
 /// What is allowed on some components.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,7 +105,7 @@ impl Policy {
             reasons.push("its components are only observed".to_owned());
         }
         if question.risk > self.most_risk {
-            reasons.push(format!("it is {}, which is not allowed there", name(question.risk)));
+            reasons.push(format!("it is {}, which is not allowed there", question.risk.as_str()));
         }
         let age = |at: Timestamp| question.now.since(at);
         let mine = question.deeds.iter().filter(|deed| deed.component == *question.component);
@@ -181,14 +156,6 @@ impl Policy {
             reasons.push("it can't be taken back".to_owned());
         }
         reasons
-    }
-}
-
-fn name(risk: Risk) -> &'static str {
-    match risk {
-        Risk::Safe => "safe",
-        Risk::Disruptive => "disruptive",
-        Risk::Destructive => "destructive",
     }
 }
 

@@ -9,6 +9,6 @@ mod signature;
 
 pub use bandit::{Arm, Expected};
 pub use choose::{Experience, GIVEN_UP, Ranked, Remedy, Situation, reward};
-pub use gate::{Answer, Deed, Mode, Policy, Question, Risk};
+pub use gate::{Answer, Deed, Policy, Question};
 pub use patterns::{Pattern, Patterns, Recognised};
 pub use signature::{Feature, Place, Signature, Track};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use larnax_core::{ComponentId, Timestamp};
-use larnax_decide::{Answer, Deed, Experience, Mode, Policy, Question, Remedy, Risk, Situation, reward};
+use larnax_core::{ComponentId, Mode, Risk, Timestamp};
+use larnax_decide::{Answer, Deed, Experience, Policy, Question, Remedy, Situation, reward};
 
 const PATTERNS: [&str; 5] = ["memory leak", "cpu hog", "full disk", "slow link", "stopped"];
 const ACTIONS: [(&str, Risk); 6] = [

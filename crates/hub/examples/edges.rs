@@ -125,6 +125,7 @@ async fn tell(
         agent: agent.clone(),
         version: "bench".to_owned(),
         components: watched.clone(),
+        offers: Vec::new(),
     };
     sender.send(&FromEdge::Hello(hello)).await?;
     let onsets = vec![Timestamp::default(); watched.len()];

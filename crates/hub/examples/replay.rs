@@ -188,6 +188,7 @@ impl FakeEdge {
             agent: agent.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             components: rings.keys().map(component).collect(),
+            offers: Vec::new(),
         };
         sender.send(&FromEdge::Hello(hello)).await?;
         let greeted = receiver.next::<FromHub>().await?;
@@ -210,7 +211,7 @@ impl FakeEdge {
             let heard = tokio::select! {
                 heard = self.receiver.next::<FromHub>() => heard?,
                 _ = heartbeat.tick() => {
-                    let beat = Heartbeat { time: clock.now(), components: None };
+                    let beat = Heartbeat { time: clock.now(), components: None, offers: None };
                     self.sender.send(&FromEdge::Heartbeat(beat)).await?;
                     continue;
                 }

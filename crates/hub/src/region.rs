@@ -75,6 +75,7 @@ impl Hub {
             agent: format!("hub/{}", self.options.name),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             components: self.sessions.components(),
+            offers: Vec::new(),
         };
         let mut watched = hello.components.clone();
         let every = greet(&mut sender, &mut receiver, hello).await?;
@@ -133,7 +134,7 @@ impl Hub {
                     let now_watched = self.sessions.components();
                     let components = (now_watched != watched).then(|| now_watched.clone());
                     watched = now_watched;
-                    sender.send(&FromEdge::Heartbeat(Heartbeat { time: self.now(), components })).await?;
+                    sender.send(&FromEdge::Heartbeat(Heartbeat { time: self.now(), components, offers: None })).await?;
                     sender.ping().await?;
                 }
                 () = sleep_until(look_at) => {

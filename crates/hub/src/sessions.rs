@@ -294,6 +294,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
                     }
                 });
             }
+            FromEdge::Report(_) => {}
             FromEdge::Hello(_) => return Err(SessionError::Refused("a second hello".to_owned())),
         }
     }

@@ -1,6 +1,8 @@
 //! What is said in a session.
 
-use larnax_core::{Component, ComponentId, MetricName, Timestamp, TopologyDelta, Window};
+use larnax_core::{
+    Command, Component, ComponentId, MetricName, Offer, Report, Timestamp, TopologyDelta, Window,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -18,6 +20,8 @@ pub enum FromEdge {
     Topology(TopologyDelta),
     /// An answer, or a part of one.
     Evidence(EvidencePart),
+    /// What came of a command.
+    Report(Report),
 }
 
 /// What a hub says.
@@ -30,6 +34,8 @@ pub enum FromHub {
     Acknowledged(Acknowledged),
     /// A question.
     Pull(Pull),
+    /// An order; only to edges that offer something.
+    Command(Command),
 }
 
 /// Who an edge is.
@@ -43,6 +49,9 @@ pub struct Hello {
     pub version: String,
     /// What it watches.
     pub components: Vec<Component>,
+    /// What it can do to that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offers: Vec<Offer>,
 }
 
 /// It is alive.
@@ -53,6 +62,9 @@ pub struct Heartbeat {
     /// What it watches, where that has changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub components: Option<Vec<Component>>,
+    /// What it can do to that, where that has changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offers: Option<Vec<Offer>>,
 }
 
 /// Events in order. The next ones are sent when these are acknowledged.

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::actions::Action;
 use crate::alerts::{Alerting, Alerts};
 use crate::client;
 use crate::host::{Host, HostConfig};
 use crate::hub::Hub;
+use crate::policies::Policy;
 use crate::rule::MetricRule;
 use crate::scrape::ScrapeConfig;
 use crate::topology::Topology;
@@ -60,6 +62,11 @@ pub struct Config {
     pub hub: Option<Hub>,
     /// Who depends on whom, where agents don't see it or see it wrongly.
     pub topology: Topology,
+    /// What may be done to the components that this agent watches, and how. Nothing is done that no policy of the hub allows.
+    pub actions: Vec<Action>,
+    /// What the hub is allowed to do about incidents; without one that is about a component, it only says what it would do. Read by
+    /// `larnax up` and `larnax hub`.
+    pub policies: Vec<Policy>,
 }
 
 impl Default for Config {
@@ -81,6 +88,8 @@ impl Default for Config {
             evidence: Evidence::default(),
             hub: None,
             topology: Topology::default(),
+            actions: Vec::new(),
+            policies: Vec::new(),
         }
     }
 }

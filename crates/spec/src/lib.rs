@@ -5,6 +5,7 @@
 
 pub mod env;
 
+mod actions;
 mod alerts;
 mod check;
 mod client;
@@ -14,6 +15,7 @@ mod host;
 mod hub;
 mod load;
 mod path;
+mod policies;
 mod prometheus;
 mod report;
 mod rule;
@@ -26,17 +28,22 @@ mod yaml;
 #[cfg(feature = "schema")]
 pub mod reference;
 
+pub use actions::{
+    Action, CgroupAction, CommandAction, RecordAction, RestartAction, Signal, SignalAction, SystemdAction,
+    SystemdVerb, VirshAction, VirshVerb, WebhookAction,
+};
 pub use alerts::{Alerting, AlertmanagerConfig, Alerts, Receiver, Spool};
 pub use client::{Auth, Authorization, BasicAuth, TlsConfig};
 pub use config::{Api, Config, Detect, Detector, Evidence, Global, Limits, Metrics, Threshold};
 pub use env::Environment;
 pub use host::{Host, HostConfig};
 pub use hub::Hub;
+pub use policies::{Day, Maintenance, Policy};
 pub use report::{ConfigErrors, Problem, Warning};
 pub use rule::{DetectionDirection, MetricRule};
 pub use scrape::{Scheme, ScrapeConfig, ScrapeTarget, StaticConfig};
 pub use topology::{Dependency, Topology, TopologyComponent, TopologyEdge};
 pub use value::{
-    AlertBudget, BudgetSpan, Bytes, CgroupPattern, ComponentName, DataRange, Listen, Pattern, Period, Secret,
-    SecretSource, Url, ValueError,
+    AlertBudget, BudgetSpan, Bytes, CgroupPattern, ComponentName, DataRange, Listen, Pattern, Period, Scope,
+    Secret, SecretSource, Url, ValueError,
 };

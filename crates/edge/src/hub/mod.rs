@@ -186,6 +186,7 @@ impl Worker {
             agent: self.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             components: self.agent.borrow().watched_components(),
+            offers: Vec::new(),
         };
         let every = greet(&mut sender, &mut receiver, hello).await?;
         {
@@ -238,7 +239,7 @@ impl Worker {
                     let now_known = self.agent.borrow().watched_components();
                     let components = (now_known != known).then(|| now_known.clone());
                     known = now_known;
-                    sender.send(&FromEdge::Heartbeat(Heartbeat { time: self.clock.now(), components })).await?;
+                    sender.send(&FromEdge::Heartbeat(Heartbeat { time: self.clock.now(), components, offers: None })).await?;
                     sender.ping().await?;
                     self.health.borrow_mut().sent_bytes += sender.take_sent();
                 }

@@ -130,6 +130,7 @@ impl Edges {
             agent: "a".to_owned(),
             version: "1".to_owned(),
             components: NAMES.map(component).to_vec(),
+            offers: Vec::new(),
         };
         edges.sender.send(&FromEdge::Hello(hello)).await.unwrap();
         assert!(matches!(edges.receiver.next::<FromHub>().await, Ok(Heard::Message(FromHub::Welcome(_)))));

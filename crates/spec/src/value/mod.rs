@@ -8,6 +8,7 @@ mod data_range;
 mod listen;
 mod pattern;
 mod period;
+mod scope;
 mod secret;
 mod url;
 
@@ -19,6 +20,7 @@ pub use data_range::DataRange;
 pub use listen::Listen;
 pub use pattern::Pattern;
 pub use period::Period;
+pub use scope::Scope;
 pub use secret::{Secret, SecretSource};
 pub use url::Url;
 pub(crate) use url::check_authority;
