@@ -16,7 +16,7 @@ fn each_bad_config_has_its_message() {
             "intervall: 5s",
             "larnax.yaml:1:1: intervall: unknown field, expected one of interval, state, listen, api, \
           external_labels, host, scrape_configs, global, metrics, limits, detect, alerts, alerting, evidence, \
-          hub, topology; did you mean interval?",
+          hub, topology, actions, policies; did you mean interval?",
         ),
         (
             "interval: 5",
