@@ -26,7 +26,7 @@ pub use event_log::{Appended, EventLog, LogError, Logged, RawEvent};
 pub use evidence::{Evidence, MetricEvidence, Window};
 pub use incident::{Candidate, CandidateMetric, Diagnosis, Incident, IncidentAnomaly, IncidentId};
 pub use model_store::{ModelStore, StoreError};
-pub use plan::{Decision, Outcome, Plan, PlanEvent, PlanId, PlanState, Proposal, Seen, Step};
+pub use plan::{Decision, Outcome, Plan, PlanEvent, PlanId, PlanState, Proposal, Request, Seen, Step, Want};
 pub use sample::{Batch, Row};
 pub use schema::{Bounds, Direction, Metric, MetricKind, MetricName, Schema};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp};

@@ -272,3 +272,80 @@ pub struct PlanEvent {
     /// The plan as it stands.
     pub plan: Plan,
 }
+
+/// What a person wants.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "want")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum Want {
+    /// That a plan is carried out.
+    Approve {
+        /// Which.
+        #[cfg_attr(feature = "openapi", schema(value_type = String))]
+        plan: PlanId,
+        /// Another one of its proposals than the first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        action: Option<String>,
+    },
+    /// That it isn't.
+    Reject {
+        /// Which.
+        #[cfg_attr(feature = "openapi", schema(value_type = String))]
+        plan: PlanId,
+    },
+    /// That what was done is taken back.
+    Undo {
+        /// Which.
+        #[cfg_attr(feature = "openapi", schema(value_type = String))]
+        plan: PlanId,
+    },
+    /// That nothing more is done, anywhere, until it is said otherwise.
+    Freeze,
+    /// That it is allowed again.
+    Thaw,
+    /// That a plan's pattern has another name. If it was taken for the wrong one, that it is learnt as this one.
+    Name {
+        /// Which.
+        #[cfg_attr(feature = "openapi", schema(value_type = String))]
+        plan: PlanId,
+        /// The name.
+        name: String,
+    },
+}
+
+impl Want {
+    /// The plan that it is about.
+    pub fn plan(&self) -> Option<PlanId> {
+        match self {
+            Self::Approve { plan, .. }
+            | Self::Reject { plan }
+            | Self::Undo { plan }
+            | Self::Name { plan, .. } => Some(*plan),
+            Self::Freeze | Self::Thaw => None,
+        }
+    }
+
+    /// As the audit calls it.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Approve { .. } => "approve",
+            Self::Reject { .. } => "reject",
+            Self::Undo { .. } => "undo",
+            Self::Freeze => "freeze",
+            Self::Thaw => "thaw",
+            Self::Name { .. } => "name",
+        }
+    }
+}
+
+/// That a person wants something. It goes through the log of events, so that of two people at once one is first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// Names it, for the answer.
+    pub id: String,
+    /// Who.
+    pub by: String,
+    /// What.
+    #[serde(flatten)]
+    pub want: Want,
+}

@@ -1,42 +1,10 @@
 //! Whether an action may be done: the rules that hold whatever was learnt.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use larnax_core::{ComponentId, Mode, Risk, Timestamp};
+use larnax_spec::Policy;
 use serde::{Deserialize, Serialize};
-
-/// What is allowed on some components.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Policy {
-    /// Who decides.
-    pub mode: Mode,
-    /// What is riskier is never done.
-    pub most_risk: Risk,
-    /// Whoever is less sure of the cause, from 0 to 1, asks.
-    pub sure: f64,
-    /// At most so many actions in so long.
-    pub rate: (usize, Duration),
-    /// At most this share of the components at once, but one at least.
-    pub share: f64,
-    /// For so long after an action nothing else is done to its component.
-    pub cooldown: Duration,
-}
-
-impl Default for Policy {
-    /// Observes.
-    fn default() -> Self {
-        Self {
-            mode: Mode::Observe,
-            most_risk: Risk::Disruptive,
-            // ALGORITHMS 7.5 of the design: unknown pattern or confidence below .6, recommend only; a tenth of a deployment.
-            sure: 0.6,
-            rate: (6, Duration::from_secs(3_600)),
-            share: 0.1,
-            cooldown: Duration::from_secs(600),
-        }
-    }
-}
 
 /// An action that was begun.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,8 +32,10 @@ pub struct Question<'a> {
     pub pattern_known: bool,
     /// Whether a person approved it.
     pub approved: bool,
-    /// Whether everything is stopped, by a person or during maintenance.
+    /// Whether a person has stopped everything.
     pub frozen: bool,
+    /// Whether people are working on it.
+    pub maintained: bool,
     /// How many components the policy is about.
     pub components: usize,
     /// Actions on these components that count: those of the rate's time, and those that are open.
@@ -85,82 +55,85 @@ pub enum Answer {
     No(Vec<String>),
 }
 
-impl Policy {
-    /// Whether an action may be done now. What a person approved is held back by everything but doubt.
-    pub fn allows(&self, question: &Question<'_>) -> Answer {
-        let never = self.against(question);
-        if !never.is_empty() {
-            return Answer::No(never);
-        }
-        let doubts = self.doubts(question);
-        if question.approved || doubts.is_empty() { Answer::Act } else { Answer::Ask(doubts) }
+/// Whether a policy allows an action now. What a person approved is held back by everything but doubt.
+pub fn allows(policy: &Policy, question: &Question<'_>) -> Answer {
+    let never = against(policy, question);
+    if !never.is_empty() {
+        return Answer::No(never);
     }
+    let doubts = doubts(policy, question);
+    if question.approved || doubts.is_empty() { Answer::Act } else { Answer::Ask(doubts) }
+}
 
-    fn against(&self, question: &Question<'_>) -> Vec<String> {
-        let mut reasons = Vec::new();
-        if question.frozen {
-            reasons.push("everything is frozen".to_owned());
-        }
-        if self.mode == Mode::Observe {
-            reasons.push("its components are only observed".to_owned());
-        }
-        if question.risk > self.most_risk {
-            reasons.push(format!("it is {}, which is not allowed there", question.risk.as_str()));
-        }
-        let age = |at: Timestamp| question.now.since(at);
-        let mine = question.deeds.iter().filter(|deed| deed.component == *question.component);
-        if mine.clone().any(|deed| deed.ended.is_none()) {
-            reasons.push("the action before it is not over".to_owned());
-        }
-        let cooldown = self.cooldown.as_secs_f64();
-        if let Some(last) = mine.map(|deed| age(deed.begun)).filter(|age| *age < cooldown).reduce(f64::min) {
-            let wait = (cooldown - last.max(0.0)).ceil();
-            reasons.push(format!("something was done to it {last:.0} s ago: not again for {wait:.0} s"));
-        }
-        let (most, within) = self.rate;
-        if question.deeds.iter().filter(|deed| age(deed.begun) < within.as_secs_f64()).count() >= most {
-            reasons.push(format!("{most} actions were done in the last {} s already", within.as_secs()));
-        }
-        let touched: BTreeSet<&ComponentId> = question
-            .deeds
-            .iter()
-            .filter(|deed| deed.ended.is_none() && deed.component != *question.component)
-            .map(|deed| &deed.component)
-            .collect();
-        let room = ((question.components as f64 * self.share) as usize).max(1);
-        if touched.len() >= room {
-            reasons.push(format!(
-                "something is being done to {} of {} components: no more than {room} at once",
-                touched.len(),
-                question.components
-            ));
-        }
-        reasons
+fn against(policy: &Policy, question: &Question<'_>) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if question.frozen {
+        reasons.push("everything is frozen".to_owned());
     }
+    if question.maintained {
+        reasons.push("people are working on it: it is a time of maintenance".to_owned());
+    }
+    if policy.mode == Mode::Observe {
+        reasons.push("its components are only observed".to_owned());
+    }
+    if question.risk > policy.most_risk {
+        reasons.push(format!("it is {}, which is not allowed there", question.risk.as_str()));
+    }
+    let age = |at: Timestamp| question.now.since(at);
+    let mine = question.deeds.iter().filter(|deed| deed.component == *question.component);
+    if mine.clone().any(|deed| deed.ended.is_none()) {
+        reasons.push("the action before it is not over".to_owned());
+    }
+    let cooldown = policy.cooldown.as_secs_f64();
+    if let Some(last) = mine.map(|deed| age(deed.begun)).filter(|age| *age < cooldown).reduce(f64::min) {
+        let wait = (cooldown - last.max(0.0)).ceil();
+        reasons.push(format!("something was done to it {last:.0} s ago: not again for {wait:.0} s"));
+    }
+    let (most, within) = (policy.most as usize, policy.within.as_secs_f64());
+    if question.deeds.iter().filter(|deed| age(deed.begun) < within).count() >= most {
+        reasons.push(format!("{most} actions were done in the last {within:.0} s already"));
+    }
+    let touched: BTreeSet<&ComponentId> = question
+        .deeds
+        .iter()
+        .filter(|deed| deed.ended.is_none() && deed.component != *question.component)
+        .map(|deed| &deed.component)
+        .collect();
+    let room = ((question.components as f64 * policy.share) as usize).max(1);
+    if touched.len() >= room {
+        reasons.push(format!(
+            "something is being done to {} of {} components: no more than {room} at once",
+            touched.len(),
+            question.components
+        ));
+    }
+    reasons
+}
 
-    fn doubts(&self, question: &Question<'_>) -> Vec<String> {
-        let mut reasons = Vec::new();
-        if self.mode == Mode::Ask {
-            reasons.push("a person decides there".to_owned());
-        }
-        if !question.cause_known {
-            reasons.push("the cause is unknown".to_owned());
-        } else if question.confidence < self.sure || question.confidence.is_nan() {
-            let (confidence, sure) = (100.0 * question.confidence, 100.0 * self.sure);
-            reasons.push(format!("the cause is only {confidence:.0} % sure, not {sure:.0} %"));
-        }
-        if !question.pattern_known {
-            reasons.push("nothing like it was seen before".to_owned());
-        }
-        if question.risk == Risk::Destructive {
-            reasons.push("it can't be taken back".to_owned());
-        }
-        reasons
+fn doubts(policy: &Policy, question: &Question<'_>) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if policy.mode == Mode::Ask {
+        reasons.push("a person decides there".to_owned());
     }
+    if !question.cause_known {
+        reasons.push("the cause is unknown".to_owned());
+    } else if question.confidence < policy.sure || question.confidence.is_nan() {
+        let (confidence, sure) = (100.0 * question.confidence, 100.0 * policy.sure);
+        reasons.push(format!("the cause is only {confidence:.0} % sure, not {sure:.0} %"));
+    }
+    if !question.pattern_known {
+        reasons.push("nothing like it was seen before".to_owned());
+    }
+    if question.risk == Risk::Destructive {
+        reasons.push("it can't be taken back".to_owned());
+    }
+    reasons
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -186,6 +159,7 @@ mod tests {
             pattern_known: true,
             approved: false,
             frozen: false,
+            maintained: false,
             components: 4,
             deeds,
             now: at(10_000),
@@ -203,7 +177,7 @@ mod tests {
     fn without_a_policy_it_only_observes_whoever_approves() {
         let component = id(1);
         for approved in [false, true] {
-            let answer = Policy::default().allows(&Question { approved, ..question(&component, &[]) });
+            let answer = allows(&Policy::default(), &Question { approved, ..question(&component, &[]) });
             assert!(matches!(answer, Answer::No(_)) && says(&answer, "only observed"));
         }
     }
@@ -212,7 +186,7 @@ mod tests {
     fn it_does_what_it_is_sure_of_and_asks_for_the_rest() {
         let (component, policy) = (id(1), acting());
         let sure = question(&component, &[]);
-        assert_eq!(policy.allows(&sure), Answer::Act);
+        assert_eq!(allows(&policy, &sure), Answer::Act);
         let doubtful = [
             (Question { cause_known: false, ..sure.clone() }, "the cause is unknown"),
             (Question { confidence: 0.5, ..sure.clone() }, "only 50 % sure"),
@@ -220,22 +194,22 @@ mod tests {
             (Question { pattern_known: false, ..sure.clone() }, "seen before"),
         ];
         for (question, words) in doubtful {
-            let answer = policy.allows(&question);
+            let answer = allows(&policy, &question);
             assert!(matches!(answer, Answer::Ask(_)) && says(&answer, words), "{answer:?}");
-            assert_eq!(policy.allows(&Question { approved: true, ..question }), Answer::Act);
+            assert_eq!(allows(&policy, &Question { approved: true, ..question }), Answer::Act);
         }
         let asks = Policy { mode: Mode::Ask, ..policy };
-        assert!(says(&asks.allows(&sure), "a person decides"));
+        assert!(says(&allows(&asks, &sure), "a person decides"));
     }
 
     #[test]
     fn what_cannot_be_taken_back_is_not_done_unless_allowed_and_then_only_with_approval() {
         let component = id(1);
         let destructive = Question { risk: Risk::Destructive, ..question(&component, &[]) };
-        assert!(matches!(acting().allows(&destructive), Answer::No(_)));
+        assert!(matches!(allows(&acting(), &destructive), Answer::No(_)));
         let allowed = Policy { most_risk: Risk::Destructive, ..acting() };
-        assert!(matches!(allowed.allows(&destructive), Answer::Ask(_)));
-        assert_eq!(allowed.allows(&Question { approved: true, ..destructive }), Answer::Act);
+        assert!(matches!(allows(&allowed, &destructive), Answer::Ask(_)));
+        assert_eq!(allows(&allowed, &Question { approved: true, ..destructive }), Answer::Act);
     }
 
     #[test]
@@ -247,7 +221,7 @@ mod tests {
             ended: ended.map(at),
         };
         let no = |question: Question<'_>, words: &str| {
-            let answer = acting().allows(&Question { approved: true, ..question });
+            let answer = allows(&acting(), &Question { approved: true, ..question });
             assert!(matches!(answer, Answer::No(_)) && says(&answer, words), "{answer:?}");
         };
         no(Question { frozen: true, ..question(&component, &[]) }, "frozen");
@@ -279,7 +253,7 @@ mod tests {
                 }
                 let component = id(number);
                 let question = Question { approved, components: 30, now: at(now), ..question(&component, &deeds) };
-                if policy.allows(&question) == Answer::Act {
+                if allows(&policy, &question) == Answer::Act {
                     deeds.push(Deed { component, begun: at(now), ended: None });
                 }
                 let open = deeds.iter().filter(|deed| deed.ended.is_none()).count();

@@ -5,10 +5,12 @@ mod choose;
 mod density;
 mod gate;
 mod patterns;
+mod plans;
 mod signature;
 
 pub use bandit::{Arm, Expected};
 pub use choose::{Experience, GIVEN_UP, Ranked, Remedy, Situation, reward};
-pub use gate::{Answer, Deed, Policy, Question};
+pub use gate::{Answer, Deed, Question, allows};
 pub use patterns::{Pattern, Patterns, Recognised};
+pub use plans::{Frozen, Knowledge, Offered, Order, Plans};
 pub use signature::{Feature, Place, Signature, Track};

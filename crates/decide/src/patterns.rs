@@ -101,6 +101,14 @@ impl Pattern {
     }
 }
 
+/// What patterns are called until somebody names them, with a number after it.
+const UNNAMED: &str = "U-";
+
+/// Whether nobody has named a pattern.
+pub(crate) fn is_unnamed(name: &str) -> bool {
+    name.strip_prefix(UNNAMED).is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// All patterns that are known.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Patterns {
@@ -174,7 +182,7 @@ impl Patterns {
     pub fn begin(&mut self, signature: Signature) -> String {
         loop {
             self.begun += 1;
-            let name = format!("U-{}", self.begun);
+            let name = format!("{UNNAMED}{}", self.begun);
             // Somebody may have called another one so.
             if self.patterns.iter().all(|pattern| pattern.name != name) {
                 self.learn(&name, signature);

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use larnax_core::{ComponentId, Mode, Risk, Timestamp};
-use larnax_decide::{Answer, Deed, Experience, Policy, Question, Remedy, Situation, reward};
+use larnax_decide::{Answer, Deed, Experience, Question, Remedy, Situation, allows, reward};
+use larnax_spec::Policy;
 
 const PATTERNS: [&str; 5] = ["memory leak", "cpu hog", "full disk", "slow link", "stopped"];
 const ACTIONS: [(&str, Risk); 6] = [
@@ -61,12 +62,7 @@ struct Run {
 }
 
 fn run(seed: u64, incidents: usize) -> Run {
-    let policy = Policy {
-        mode: Mode::Act,
-        rate: (30, Duration::from_secs(3_600)),
-        cooldown: Duration::from_secs(600),
-        ..Policy::default()
-    };
+    let policy = Policy { mode: Mode::Act, most: 30, ..Policy::default() };
     let (mut random, mut experience) = (Random(seed), Experience::default());
     let mut deeds: Vec<Deed> = Vec::new();
     let mut now = Timestamp::from_seconds(1e9);
@@ -105,11 +101,12 @@ fn run(seed: u64, incidents: usize) -> Run {
                 pattern_known: true,
                 approved: false,
                 frozen: false,
+                maintained: false,
                 components: COMPONENTS,
                 deeds: &deeds,
                 now,
             };
-            (one.may_be_tried && policy.allows(&question) == Answer::Act).then_some(at)
+            (one.may_be_tried && allows(&policy, &question) == Answer::Act).then_some(at)
         });
         let Some(chosen) = chosen else { continue };
         assert!(cause_known && situation.confidence >= policy.sure);

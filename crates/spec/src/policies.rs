@@ -1,6 +1,8 @@
 //! What Larnax is allowed to do.
 
-use larnax_core::{Mode, Risk};
+use jiff::civil::{Date, Time, Weekday};
+use jiff::tz::TimeZone;
+use larnax_core::{ComponentId, Mode, Risk, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::value::{Period, Scope};
@@ -90,4 +92,48 @@ pub enum Day {
     Sat,
     /// Sunday.
     Sun,
+}
+
+impl Policy {
+    /// Whether it is about a component.
+    pub fn means(&self, component: &ComponentId) -> bool {
+        self.on.iter().any(|scope| scope.0.matches(component.as_str()))
+    }
+}
+
+impl Maintenance {
+    /// Whether it is such a time. One that can't be read is none; the check of the config refuses it.
+    pub fn holds(&self, now: Timestamp) -> bool {
+        self.holds_at(now).unwrap_or(false)
+    }
+
+    fn holds_at(&self, now: Timestamp) -> Option<bool> {
+        let zone = match &self.time_zone {
+            Some(name) => TimeZone::get(name).ok()?,
+            None => TimeZone::UTC,
+        };
+        let (from, until): (Time, Time) = (self.from.parse().ok()?, self.until.parse().ok()?);
+        let now = jiff::Timestamp::from_millisecond(now.millis()).ok()?.to_zoned(zone);
+        let on = |date: Date| self.days.is_empty() || self.days.contains(&Day::of(date.weekday()));
+        let (today, time) = (now.date(), now.time());
+        Some(match until > from {
+            true => on(today) && (from..until).contains(&time),
+            // Over midnight: it began today, or yesterday and is not over.
+            false => (on(today) && time >= from) || (on(today.yesterday().ok()?) && time < until),
+        })
+    }
+}
+
+impl Day {
+    fn of(day: Weekday) -> Self {
+        match day {
+            Weekday::Monday => Self::Mon,
+            Weekday::Tuesday => Self::Tue,
+            Weekday::Wednesday => Self::Wed,
+            Weekday::Thursday => Self::Thu,
+            Weekday::Friday => Self::Fri,
+            Weekday::Saturday => Self::Sat,
+            Weekday::Sunday => Self::Sun,
+        }
+    }
 }

@@ -1,0 +1,170 @@
+//! What people want of plans.
+
+use larnax_core::{Decision, Effect, Outcome, Plan, PlanId, PlanState, Request, Seen, Timestamp, Want};
+
+use super::{Frozen, Plans};
+use crate::gate::Answer;
+use crate::patterns::is_unnamed;
+
+/// The longest name of a pattern, in characters.
+const MAX_NAME: usize = 100;
+
+impl Plans {
+    /// Does what a person wants, if it may be; says what was done, or why nothing was. Of two at once the first has the say.
+    ///
+    /// # Errors
+    /// Why nothing was done, in a sentence.
+    pub fn request(&mut self, request: &Request, now: Timestamp) -> Result<String, String> {
+        let by = request.by.as_str();
+        match &request.want {
+            Want::Approve { plan, action } => self.approve(*plan, action.as_deref(), by, now),
+            Want::Reject { plan } => self.reject(*plan, by, now),
+            Want::Undo { plan } => self.undo(*plan, by, now),
+            Want::Name { plan, name } => self.name(*plan, name),
+            Want::Freeze => {
+                let frozen =
+                    self.knowledge.frozen.get_or_insert_with(|| Frozen { by: by.to_owned(), at: now });
+                self.learnt = true;
+                Ok(format!("nothing is done any more, anywhere: {} has stopped it", frozen.by))
+            }
+            Want::Thaw => {
+                self.learnt = true;
+                match self.knowledge.frozen.take() {
+                    Some(frozen) => Ok(format!("what {} had stopped goes on, as policies allow", frozen.by)),
+                    None => Ok("nothing was stopped".to_owned()),
+                }
+            }
+        }
+    }
+
+    fn find(&self, id: PlanId) -> Result<&Plan, String> {
+        self.plans.get(&id).ok_or_else(|| format!("there is no plan {id}, or it ended more than a day ago"))
+    }
+
+    fn approve(
+        &mut self,
+        id: PlanId,
+        action: Option<&str>,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<String, String> {
+        let mut plan = self.find(id)?.clone();
+        if let Some(said) = decided(&plan) {
+            return Err(said);
+        }
+        let wanted = match action {
+            None => plan.proposals.first(),
+            Some(name) => plan.proposals.iter().find(|one| one.action == name),
+        };
+        let Some(wanted) = wanted.cloned() else {
+            let names: Vec<&str> = plan.proposals.iter().map(|one| one.action.as_str()).collect();
+            return Err(format!(
+                "`{}` is not proposed: expected one of {}",
+                action.unwrap_or_default(),
+                names.join(", ")
+            ));
+        };
+        match self.ask(&plan, wanted.risk, true, now) {
+            Answer::Act => {}
+            Answer::Ask(reasons) | Answer::No(reasons) => {
+                return Err(format!("not now: {}", reasons.join("; ")));
+            }
+        }
+        plan.decision =
+            Some(Decision { approved: true, action: wanted.action.clone(), by: by.to_owned(), at: now });
+        self.begin(&mut plan, by, now);
+        self.change(id, |known| *known = plan);
+        Ok(format!("`{}` is being done", wanted.action))
+    }
+
+    fn reject(&mut self, id: PlanId, by: &str, now: Timestamp) -> Result<String, String> {
+        let plan = self.find(id)?;
+        if let Some(said) = decided(plan) {
+            return Err(said);
+        }
+        let action = plan.proposals.first().map(|one| one.action.clone()).unwrap_or_default();
+        let outcome = Outcome {
+            recovered_seconds: None,
+            worse: false,
+            reward: None,
+            notes: vec![format!("{by} did not want it")],
+        };
+        let decision = Decision { approved: false, action, by: by.to_owned(), at: now };
+        self.change(id, |plan| (plan.decision, plan.outcome) = (Some(decision), Some(outcome)));
+        self.end(id, now);
+        Ok("nothing is done about this incident".to_owned())
+    }
+
+    fn undo(&mut self, id: PlanId, by: &str, now: Timestamp) -> Result<String, String> {
+        let plan = self.find(id)?;
+        let done =
+            plan.done.as_ref().is_some_and(|step| matches!(step.effect, Some(Effect::Done | Effect::Unsure)));
+        let Some(chosen) = plan.chosen().filter(|_| done) else {
+            return Err("nothing was done that could be taken back".to_owned());
+        };
+        if !chosen.can_undo {
+            return Err(format!("`{}` can't be taken back", chosen.action));
+        }
+        if let Some(step) = &plan.undone {
+            return Err(format!("{} has had it taken back already", step.by));
+        }
+        if plan.state == PlanState::Acting {
+            return Err("it is being done; take it back when that is over".to_owned());
+        }
+        let answer = format!("`{}` is being taken back", chosen.action);
+        self.change(id, |plan| {
+            (plan.state, plan.ended) = (PlanState::Undoing, None);
+            plan.undone = Some(Self::step(by, now));
+        });
+        Ok(answer)
+    }
+
+    fn name(&mut self, id: PlanId, name: &str) -> Result<String, String> {
+        let name = name.trim();
+        let length = name.chars().count();
+        if !(1..=MAX_NAME).contains(&length) || name.chars().any(char::is_control) {
+            return Err(format!(
+                "a name of {length} characters: expected 1 to {MAX_NAME} that can be printed"
+            ));
+        }
+        let plan = self.find(id)?;
+        let Some(seen) = plan.pattern.clone() else {
+            return Err("nothing is known of what it looks like".to_owned());
+        };
+        if plan.ended.is_none() && !seen.known {
+            return Err("it is like nothing that is known: name it when it is over and learnt".to_owned());
+        }
+        self.learnt = true;
+        // One that has a name keeps it: then it is only this incident that is another one.
+        if !is_unnamed(&seen.pattern) {
+            let Some(signature) = self.signature(self.find(id)?).cloned() else {
+                return Err("it is not known any more what it looked like".to_owned());
+            };
+            self.knowledge.patterns.learn(name, signature);
+            self.change(id, |plan| plan.pattern = Some(Seen { pattern: name.to_owned(), ..seen.clone() }));
+            return Ok(format!(
+                "this was `{name}`, and what looks more like it than like `{}` is, too",
+                seen.pattern
+            ));
+        }
+        self.knowledge.patterns.rename(&seen.pattern, name);
+        self.knowledge.experience.rename(&seen.pattern, name);
+        let is_same = |plan: &&Plan| plan.pattern.as_ref().is_some_and(|one| one.pattern == seen.pattern);
+        let same: Vec<PlanId> = self.plans.values().filter(is_same).map(|plan| plan.id).collect();
+        for id in same {
+            self.change(id, |plan| {
+                plan.pattern = plan.pattern.take().map(|seen| Seen { pattern: name.to_owned(), ..seen })
+            });
+        }
+        Ok(format!("`{}` is called `{name}` from now on", seen.pattern))
+    }
+}
+
+/// What was decided of a plan, or that nothing is to be decided any more.
+fn decided(plan: &Plan) -> Option<String> {
+    if let Some(decision) = &plan.decision {
+        let what = if decision.approved { "approved" } else { "rejected" };
+        return Some(format!("{} has {what} it already, at {}", decision.by, decision.at));
+    }
+    plan.ended.map(|ended| format!("it is over since {ended}"))
+}

@@ -1,0 +1,163 @@
+//! Whether what was done helped, by the verdicts that opened the incident.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use larnax_core::{ComponentId, Effect, Mode, Outcome, Plan, PlanId, PlanState, Seen, Timestamp};
+
+use super::propose::{BY_POLICY, pattern, situation};
+use super::{Plans, SILENT};
+use crate::choose::{GIVEN_UP, Remedy, reward};
+
+/// What began after an action and lasts so long is its doing: longer than a restart takes.
+const LASTS: Duration = Duration::from_secs(45);
+
+impl Plans {
+    /// A plan that nobody has decided on.
+    pub(super) fn wait(&mut self, id: PlanId, now: Timestamp) {
+        let Some(plan) = self.plans.get(&id) else { return };
+        let over =
+            self.incident(plan.incident).and_then(|incident| Some((incident.closed?, incident.last_seen)));
+        if let Some((_, last_seen)) = over {
+            let outcome = Outcome {
+                recovered_seconds: Some(last_seen.since(plan.made).max(0.0)),
+                worse: false,
+                reward: None,
+                notes: vec!["it was over before anything was done".to_owned()],
+            };
+            self.finish(id, outcome, now);
+            return;
+        }
+        let within = self.policy(&plan.component).map(|(_, policy)| policy.answer_within.0);
+        if plan.state == PlanState::Proposed && within.is_some_and(|within| now >= plan.made.plus(within)) {
+            let outcome = Outcome {
+                recovered_seconds: None,
+                worse: false,
+                reward: None,
+                notes: vec!["nobody has answered".to_owned()],
+            };
+            self.finish(id, outcome, now);
+            return;
+        }
+        // What only had to wait, for a cooldown or the end of another action, is done now.
+        if plan.state == PlanState::Proposed && plan.mode == Mode::Act {
+            self.propose(plan.incident, now);
+        }
+    }
+
+    /// A plan of which something was ordered, without a word since.
+    pub(super) fn listen(&mut self, id: PlanId, now: Timestamp) {
+        let Some(plan) = self.plans.get(&id) else { return };
+        let undoing = plan.state == PlanState::Undoing;
+        let step = if undoing { &plan.undone } else { &plan.done };
+        let timeout = plan.chosen().map_or(0.0, |chosen| chosen.timeout_seconds);
+        let Some(step) = step.as_ref().filter(|step| step.effect.is_none()) else { return };
+        if now.since(step.expires) < timeout + SILENT.as_secs_f64() {
+            return;
+        }
+        self.change(id, |plan| {
+            let step = if undoing { &mut plan.undone } else { &mut plan.done };
+            if let Some(step) = step {
+                (step.effect, step.ended) = (Some(Effect::Unsure), Some(now));
+                "nothing was heard of it".clone_into(&mut step.message);
+            }
+            plan.state = PlanState::Verifying;
+        });
+        if undoing {
+            self.end(id, now);
+        }
+    }
+
+    /// A plan that was carried out.
+    pub(super) fn verify(&mut self, id: PlanId, now: Timestamp) {
+        let Some(plan) = self.plans.get(&id) else { return };
+        let Some(began) = plan.done.as_ref().map(|step| step.began.unwrap_or(step.ordered)) else { return };
+        let incident = self.incident(plan.incident);
+        let recovered = incident.filter(|incident| incident.closed.is_some());
+        let worse = self.hurt(plan, began, now);
+        let (recovered_seconds, note) = if let Some(incident) = recovered {
+            let seconds = incident.last_seen.since(began).max(0.0);
+            (Some(seconds), format!("all is well again, {seconds:.0} s after it was begun"))
+        } else if let Some(component) = &worse {
+            (None, format!("{component} has been anomalous since it was done"))
+        } else if now.since(began) >= GIVEN_UP.as_secs_f64() {
+            (None, format!("nothing is better after {} s", GIVEN_UP.as_secs()))
+        } else {
+            return;
+        };
+        let worse = worse.is_some();
+        let cost = plan.chosen().map_or(0.0, |chosen| chosen.cost_seconds);
+        let time = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or(GIVEN_UP);
+        let done = plan.done.as_ref().is_some_and(|step| step.effect == Some(Effect::Done));
+        let reward = done.then(|| reward(recovered_seconds.map(time), time(cost), worse));
+        self.finish(id, Outcome { recovered_seconds, worse, reward, notes: vec![note] }, now);
+    }
+
+    /// A component that was well before an action and has not been since.
+    fn hurt(&self, plan: &Plan, began: Timestamp, now: Timestamp) -> Option<ComponentId> {
+        let incident = self.incident(plan.incident).filter(|incident| incident.closed.is_none())?;
+        let before = incident.anomalies.iter().filter(|one| one.onset <= began).map(|one| &one.component);
+        let before: BTreeSet<&ComponentId> = before.collect();
+        let since = incident.anomalies.iter().find(|one| {
+            one.closed.is_none()
+                && one.onset > began
+                && now.since(one.onset) >= LASTS.as_secs_f64()
+                && !before.contains(&one.component)
+        });
+        since.map(|one| one.component.clone())
+    }
+
+    /// It was ordered and did not come to it.
+    pub(super) fn not_done(&mut self, id: PlanId, message: String, now: Timestamp) {
+        let outcome = Outcome { recovered_seconds: None, worse: false, reward: None, notes: vec![message] };
+        self.finish(id, outcome, now);
+    }
+
+    /// What came of a plan is known: it is learnt from, and what did not help is taken back where that can be.
+    fn finish(&mut self, id: PlanId, outcome: Outcome, now: Timestamp) {
+        let Some(plan) = self.plans.get(&id) else { return };
+        let name = self.learn(plan.clone(), &outcome);
+        let Some(plan) = self.plans.get(&id) else { return };
+        let changed = plan.done.as_ref().is_some_and(|step| step.effect != Some(Effect::NotDone));
+        let helped = outcome.recovered_seconds.is_some() && !outcome.worse;
+        let undo = changed && !helped && plan.chosen().is_some_and(|chosen| chosen.can_undo);
+        self.change(id, |plan| {
+            if let Some(name) = name {
+                let similarity = plan.pattern.as_ref().map_or(0.0, |seen| seen.similarity);
+                plan.pattern = Some(Seen { pattern: name, known: false, similarity });
+            }
+            plan.outcome = Some(outcome);
+            if undo {
+                (plan.state, plan.undone) = (PlanState::Undoing, Some(Self::step(BY_POLICY, now)));
+            }
+        });
+        if !undo {
+            self.end(id, now);
+        }
+    }
+
+    /// Learns what an incident looked like and what came of what was done about it. Gives back the name of a pattern that begins
+    /// with it.
+    fn learn(&mut self, plan: Plan, outcome: &Outcome) -> Option<String> {
+        let signature = self.signature(&plan).cloned();
+        let known = pattern(&plan).to_owned();
+        let mut begun = None;
+        // Where it is not known where it began, nor is what is above and below.
+        if let Some(signature) = signature.filter(|_| plan.confidence > 0.0) {
+            if known.is_empty() {
+                begun = Some(self.knowledge.patterns.begin(signature));
+            } else {
+                self.knowledge.patterns.learn(&known, signature);
+            }
+            self.learnt = true;
+        }
+        let name = begun.as_deref().unwrap_or(&known);
+        if let (Some(reward), Some(chosen), false) = (outcome.reward, plan.chosen(), name.is_empty()) {
+            let remedy =
+                Remedy { action: &chosen.action, recommended: chosen.recommended, risk: chosen.risk };
+            self.knowledge.experience.learn(name, &remedy, situation(&plan), reward);
+            self.learnt = true;
+        }
+        begun
+    }
+}
