@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use larnax_core::{
-    Anomaly, AnomalyId, Component, ComponentId, Event, Evidence, IncidentId, RawEvent, Timestamp,
+    Anomaly, AnomalyId, Component, ComponentId, Event, Evidence, IncidentId, PlanId, RawEvent, Timestamp,
 };
 use serde_json::Value;
 
@@ -68,6 +68,30 @@ pub struct IncidentQuery {
     pub after: Option<(Timestamp, IncidentId)>,
     /// At most so many; 0, and anything above 10,000, is 10,000.
     pub limit: usize,
+}
+
+/// Which plans. The default is all, as many as one answer holds.
+#[derive(Clone, Debug, Default)]
+pub struct PlanQuery {
+    /// Only those that have not ended.
+    pub open: bool,
+    /// Only those about this incident.
+    pub incident: Option<IncidentId>,
+    /// The next page: only those after this one (`made` and `id`), the last of the page before.
+    pub after: Option<(Timestamp, PlanId)>,
+    /// At most so many; 0, and anything above 10,000, is 10,000.
+    pub limit: usize,
+}
+
+/// Something that was learnt, as a whole: whoever learns more writes it anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Which, such as `patterns`; 1 to 1,024 bytes.
+    pub name: String,
+    /// Rises with each change. What is not newer than what is known changes nothing.
+    pub version: u64,
+    /// What was learnt: JSON of at most 16 MiB, given back as it came.
+    pub json: String,
 }
 
 /// One entry of the audit: who did what to what, and why.
@@ -160,6 +184,26 @@ pub(crate) fn check_events(events: &[RawEvent]) -> Result<(), Error> {
                 event.id,
                 event.json.len()
             )));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses documents that a database can't hold, or that nobody could read back.
+pub(crate) fn check_documents(documents: &[Document]) -> Result<(), Error> {
+    for document in documents {
+        check_name("the document", &document.name)?;
+        let invalid =
+            |reason: String| Err(Error::Invalid(format!("the document `{}` {reason}", document.name)));
+        if document.json.len() > MAX_DOCUMENT_BYTES {
+            let bytes = document.json.len();
+            return invalid(format!("has {bytes} bytes: expected JSON of at most {MAX_DOCUMENT_BYTES}"));
+        }
+        if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&document.json) {
+            return invalid(format!("can't be read back once stored: {error}"));
+        }
+        if i64::try_from(document.version).is_err() {
+            return invalid(format!("has the version {}: expected at most {}", document.version, i64::MAX));
         }
     }
     Ok(())

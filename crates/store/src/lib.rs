@@ -8,7 +8,8 @@
 //! |---|---|---|
 //! | log | events in their order | by [`Retention::log`]; while a consumer has not read them, by [`Retention::unread`] |
 //! | components, topology | what was last seen, by whom | [`Retention::seen`] after that |
-//! | anomalies, incidents | the latest state of each | [`Retention::history`] after they closed; open ones never |
+//! | anomalies, incidents, plans | the latest state of each | [`Retention::history`] after they closed; open ones never |
+//! | knowledge | what was learnt from them | never: there are few |
 //! | audit | who did what | [`Retention::audit`] |
 //! | cursors, leases | how far consumers are, who acts | never: there are few |
 //! | hubs, letters | which hubs there are, what they say to each other ([`Letters`]); PostgreSQL only | a minute later |
@@ -28,7 +29,9 @@ mod sqlite;
 mod store;
 
 pub use error::Error;
-pub use history::{AnomalyQuery, AnomalyRecord, AuditEntry, AuditQuery, IncidentQuery, Sighting};
+pub use history::{
+    AnomalyQuery, AnomalyRecord, AuditEntry, AuditQuery, Document, IncidentQuery, PlanQuery, Sighting,
+};
 pub use letters::Letters;
 pub use location::Location;
 #[cfg(feature = "postgres")]

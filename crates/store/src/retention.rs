@@ -34,7 +34,7 @@ pub struct Retention {
     pub log: Keep,
     /// Entries of the log that a consumer has not read: a hard limit, so that one that never comes back doesn't fill the disk.
     pub unread: Keep,
-    /// Anomalies, and incidents, from when they closed; each is counted by itself. Open ones stay.
+    /// Anomalies, incidents and plans, from when they closed or ended; each is counted by itself. Open ones stay.
     pub history: Keep,
     /// Entries of the audit.
     pub audit: Keep,
@@ -67,6 +67,8 @@ pub struct Swept {
     pub anomalies: u64,
     /// Incidents.
     pub incidents: u64,
+    /// Plans.
+    pub plans: u64,
     /// Of the audit.
     pub audit: u64,
     /// Components.
@@ -79,9 +81,9 @@ pub struct Swept {
 
 impl Swept {
     /// From the rows removed from the tables in the order of the fields.
-    pub(crate) fn from_counts(counts: [u64; 6], batch: usize) -> Self {
-        let [log, anomalies, incidents, audit, components, topology] = counts;
+    pub(crate) fn from_counts(counts: [u64; 7], batch: usize) -> Self {
+        let [log, anomalies, incidents, plans, audit, components, topology] = counts;
         let more = counts.iter().any(|&count| count >= batch as u64);
-        Self { log, anomalies, incidents, audit, components, topology, more }
+        Self { log, anomalies, incidents, plans, audit, components, topology, more }
     }
 }

@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use larnax_core::{Anomaly, AnomalyId, Event, EventLog, Incident, IncidentId, Timestamp, TopologyDelta};
+use larnax_core::{
+    Anomaly, AnomalyId, Event, EventLog, Incident, IncidentId, Plan, PlanId, Timestamp, TopologyDelta,
+};
 
 use crate::{
-    AnomalyQuery, AnomalyRecord, AuditEntry, AuditQuery, Error, IncidentQuery, Letters, Retention, Sighting,
-    Swept,
+    AnomalyQuery, AnomalyRecord, AuditEntry, AuditQuery, Document, Error, IncidentQuery, Letters, PlanQuery,
+    Retention, Sighting, Swept,
 };
 
 /// The right to act under a lease. Its number is larger than that of every holder before, also after a restored backup, so
@@ -61,6 +63,28 @@ pub trait Store: EventLog {
 
     /// Incidents, the latest opened first.
     fn incidents(&self, query: &IncidentQuery) -> Result<Vec<Incident>, Error>;
+
+    /// Writes plans as they stand, and with them what was learnt: all or nothing, so that nothing is learnt twice from the same
+    /// outcome, or not at all. How many plans it wrote: an older or the same sequence as is known changes nothing. Of a document,
+    /// an older or the same version changes nothing, and doesn't count.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when the lease of `fence` has another holder or none: then nothing may be done either.
+    fn upsert_plans(
+        &self,
+        plans: &[Plan],
+        knowledge: &[Document],
+        fence: Option<&Fence>,
+    ) -> Result<usize, Error>;
+
+    /// One plan.
+    fn plan(&self, id: PlanId) -> Result<Option<Plan>, Error>;
+
+    /// Plans, the latest made first.
+    fn plans(&self, query: &PlanQuery) -> Result<Vec<Plan>, Error>;
+
+    /// What was learnt under a name; none where nothing was.
+    fn knowledge(&self, name: &str) -> Result<Option<Document>, Error>;
 
     /// Appends to the audit, and says under which number. There is no way to change or remove an entry but retention.
     ///

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use conformance::{Place, component, incident, raw, time};
+use conformance::{Place, component, incident, plan, raw, time};
 use larnax_core::EventLog;
 use larnax_store::{Error, Location, OnDamage, PostgresStore, Sighting, Store};
 use larnax_test_peers::{Peer, Peers, Postgres, eventually};
@@ -296,6 +296,18 @@ fn what_the_server_refuses_is_said_without_the_password() {
     place.open();
     run(url(&place), "UPDATE larnax.format SET version = 99");
     assert!(refused(url(&place)).contains("run the newer program"));
+}
+
+#[test]
+fn a_database_of_the_format_before_gets_the_tables_that_it_lacks() {
+    let Some(place) = place() else { return };
+    place.open().append(&[raw("a")]).unwrap();
+    let back = "DROP TABLE larnax.plans; DROP TABLE larnax.knowledge; UPDATE larnax.format SET version = 2";
+    run(url(&place), back);
+    let store = place.open();
+    assert_eq!(store.bounds().unwrap(), (1, 1));
+    assert_eq!(store.upsert_plans(&[plan("orders", 1.0, 0)], &[], None).unwrap(), 1);
+    assert_eq!(store.knowledge("patterns").unwrap(), None);
 }
 
 #[test]

@@ -13,9 +13,11 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use conformance::{Place, raw, time};
+use conformance::{Place, plan, raw, time};
 use larnax_core::EventLog;
-use larnax_store::{Error, Existing, Location, OnDamage, SqliteStore, Store, backup, check, restore};
+use larnax_store::{
+    Document, Error, Existing, Location, OnDamage, SqliteStore, Store, backup, check, restore,
+};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -155,10 +157,13 @@ fn a_hub_restored_from_yesterdays_backup_reuses_no_sequence_and_no_lease_number(
     let store = open(&path).unwrap();
     store.append(&[raw("a"), raw("b")]).unwrap();
     store.advance_cursor("incidents", 1).unwrap();
+    let learnt = Document { name: "patterns".to_owned(), version: 1, json: "{}".to_owned() };
+    store.upsert_plans(&[plan("orders", 1.0, 0)], std::slice::from_ref(&learnt), None).unwrap();
     let minute = Duration::from_secs(60);
     store.acquire("act", "hub-1", minute, time(0.0)).unwrap();
     backup(&location, &saved, &mut |_, _| ()).unwrap();
     let lost = store.append(&[raw("c"), raw("d")]).unwrap().last;
+    store.upsert_plans(&[plan("orders", 1.0, 1)], &[], None).unwrap();
     let stale = store.acquire("act", "hub-1", minute, time(0.0)).unwrap().unwrap();
     let before = store.epoch().unwrap();
     let busy = restore(&saved, &location, Existing::SetAside).unwrap_err();
@@ -173,6 +178,8 @@ fn a_hub_restored_from_yesterdays_backup_reuses_no_sequence_and_no_lease_number(
     let store = open(&path).unwrap();
     assert_eq!(ids(&store), ["a", "b"]);
     assert_eq!(store.cursor("incidents").unwrap(), Some(1), "consumers go on from where they were then");
+    assert_eq!(store.plans(&Default::default()).unwrap(), [plan("orders", 1.0, 0)]);
+    assert_eq!(store.knowledge("patterns").unwrap(), Some(learnt));
     assert_ne!(store.epoch().unwrap(), before);
     // Whoever has read up to what is lost, and doesn't look at the epoch, still gets what is new.
     store.append(&[raw("e")]).unwrap();

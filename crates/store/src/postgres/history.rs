@@ -130,7 +130,7 @@ pub(super) fn anomaly(session: &mut Session, id: AnomalyId) -> Result<Option<Ano
 pub(super) fn anomalies(session: &mut Session, query: &AnomalyQuery) -> Result<Vec<Anomaly>, Error> {
     let mut asked = Asked::default();
     if query.open {
-        asked.conditions.push("closed IS NULL".to_owned());
+        asked.add_fixed("closed IS NULL");
     }
     if let Some(component) = &query.component {
         asked.add("component =", component.to_string());
@@ -179,7 +179,7 @@ pub(super) fn incident(session: &mut Session, id: IncidentId) -> Result<Option<I
 pub(super) fn incidents(session: &mut Session, query: &IncidentQuery) -> Result<Vec<Incident>, Error> {
     let mut asked = Asked::default();
     if query.open {
-        asked.conditions.push("closed IS NULL".to_owned());
+        asked.add_fixed("closed IS NULL");
     }
     if let Some((opened, id)) = query.after {
         asked.add_page("opened", opened, id.to_string());
@@ -189,28 +189,32 @@ pub(super) fn incidents(session: &mut Session, query: &IncidentQuery) -> Result<
 
 /// The conditions of a question.
 #[derive(Default)]
-struct Asked {
+pub(super) struct Asked {
     conditions: Vec<String>,
     values: Vec<Box<dyn ToSql + Sync>>,
 }
 
 impl Asked {
+    pub(super) fn add_fixed(&mut self, condition: &'static str) {
+        self.conditions.push(condition.to_owned());
+    }
+
     fn value(&mut self, value: impl ToSql + Sync + 'static) -> usize {
         self.values.push(Box::new(value));
         self.values.len()
     }
 
-    fn add(&mut self, comparison: &str, value: impl ToSql + Sync + 'static) {
+    pub(super) fn add(&mut self, comparison: &str, value: impl ToSql + Sync + 'static) {
         let number = self.value(value);
         self.conditions.push(format!("{comparison} ${number}"));
     }
 
-    fn add_page(&mut self, column: &str, time: Timestamp, id: String) {
+    pub(super) fn add_page(&mut self, column: &str, time: Timestamp, id: String) {
         let (time, id) = (self.value(time.millis()), self.value(id));
         self.conditions.push(format!("({column}, id) < (${time}, ${id})"));
     }
 
-    fn documents<T: DeserializeOwned>(
+    pub(super) fn documents<T: DeserializeOwned>(
         mut self,
         session: &mut Session,
         table: &str,

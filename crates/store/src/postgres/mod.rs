@@ -4,6 +4,7 @@ mod acting;
 mod history;
 mod letters;
 mod log;
+mod plans;
 mod schema;
 mod session;
 mod sweep;
@@ -14,16 +15,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larnax_core::{
-    Anomaly, AnomalyId, Appended, Event, EventLog, Incident, IncidentId, LogError, Logged, RawEvent,
-    Timestamp, TopologyDelta,
+    Anomaly, AnomalyId, Appended, Event, EventLog, Incident, IncidentId, LogError, Logged, Plan, PlanId,
+    RawEvent, Timestamp, TopologyDelta,
 };
 
 use crate::group::{Group, Transactions};
-use crate::history::check_events;
+use crate::history::{check_documents, check_events};
 use crate::pool::Pool;
 use crate::{
-    AnomalyQuery, AnomalyRecord, AuditEntry, AuditQuery, Error, Fence, IncidentQuery, Letters, Retention,
-    Sighting, Store, Swept,
+    AnomalyQuery, AnomalyRecord, AuditEntry, AuditQuery, Document, Error, Fence, IncidentQuery, Letters,
+    PlanQuery, Retention, Sighting, Store, Swept,
 };
 use session::{Server, Session};
 
@@ -177,6 +178,34 @@ impl Store for PostgresStore {
 
     fn incidents(&self, query: &IncidentQuery) -> Result<Vec<Incident>, Error> {
         self.with(|session| history::incidents(session, query))
+    }
+
+    fn upsert_plans(
+        &self,
+        plans: &[Plan],
+        knowledge: &[Document],
+        fence: Option<&Fence>,
+    ) -> Result<usize, Error> {
+        check_documents(knowledge)?;
+        self.with(|session| {
+            session.transaction(|session| {
+                acting::check_fence(session, fence)?;
+                plans::upsert_knowledge(session, knowledge)?;
+                plans::upsert_plans(session, plans)
+            })
+        })
+    }
+
+    fn plan(&self, id: PlanId) -> Result<Option<Plan>, Error> {
+        self.with(|session| plans::plan(session, id))
+    }
+
+    fn plans(&self, query: &PlanQuery) -> Result<Vec<Plan>, Error> {
+        self.with(|session| plans::plans(session, query))
+    }
+
+    fn knowledge(&self, name: &str) -> Result<Option<Document>, Error> {
+        self.with(|session| plans::knowledge(session, name))
     }
 
     fn append_audit(&self, entry: &AuditEntry, fence: Option<&Fence>) -> Result<u64, Error> {

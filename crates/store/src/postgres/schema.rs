@@ -6,7 +6,7 @@ use crate::log::EPOCH_GAP;
 
 /// One step for each format, oldest first; `larnax.format` counts those that were taken. A step that has been released never
 /// changes: a new format is a new step.
-const STEPS: &[&str] = &[FIRST, LETTERS];
+const STEPS: &[&str] = &[FIRST, LETTERS, PLANS];
 
 /// The advisory lock under which steps are taken, since two hubs may start at the same time: the letters `larnax`.
 const LOCK: i64 = 0x6c61_726e_6178;
@@ -105,6 +105,27 @@ CREATE UNLOGGED TABLE larnax.letters (
     letter text NOT NULL
 );
 CREATE INDEX ON larnax.letters (recipient);
+";
+
+/// What is done about incidents, and what was learnt from that: given back as it came, so `text`.
+const PLANS: &str = "
+CREATE TABLE larnax.plans (
+    id text COLLATE \"C\" PRIMARY KEY,
+    incident text NOT NULL,
+    made bigint NOT NULL,
+    ended bigint,
+    sequence bigint NOT NULL,
+    document json NOT NULL
+);
+CREATE INDEX ON larnax.plans (made, id);
+CREATE INDEX ON larnax.plans (incident, made, id);
+CREATE INDEX ON larnax.plans (made, id) WHERE ended IS NULL;
+CREATE INDEX ON larnax.plans (ended) WHERE ended IS NOT NULL;
+CREATE TABLE larnax.knowledge (
+    name text PRIMARY KEY,
+    version bigint NOT NULL,
+    document text NOT NULL
+);
 ";
 
 /// Which copy of which database this is: the server's cluster and its timeline (a new one begins with each fail-over and each

@@ -12,8 +12,9 @@ pub(super) fn sweep(session: &mut Session, retention: &Retention, now: Timestamp
     let seen = now.minus(retention.seen).millis();
     let counts = [
         log(session, retention, now, limit)?,
-        closed(session, "anomalies", &retention.history, now, limit)?,
-        closed(session, "incidents", &retention.history, now, limit)?,
+        ended(session, ("anomalies", "closed"), &retention.history, now, limit)?,
+        ended(session, ("incidents", "closed"), &retention.history, now, limit)?,
+        ended(session, ("plans", "ended"), &retention.history, now, limit)?,
         audit(session, &retention.audit, now, limit)?,
         session.execute(
             "DELETE FROM larnax.components WHERE id IN \
@@ -46,11 +47,17 @@ fn log(session: &mut Session, retention: &Retention, now: Timestamp, limit: i64)
 }
 
 /// What has ended long ago, or is one of too many that have ended.
-fn closed(session: &mut Session, table: &str, keep: &Keep, now: Timestamp, limit: i64) -> Result<u64, Error> {
+fn ended(
+    session: &mut Session,
+    (table, end): (&str, &str),
+    keep: &Keep,
+    now: Timestamp,
+    limit: i64,
+) -> Result<u64, Error> {
     let sql = format!(
-        "DELETE FROM larnax.{table} WHERE id IN (SELECT id FROM larnax.{table} WHERE closed IS NOT NULL AND \
-         (closed < $1 OR closed <= (SELECT closed FROM larnax.{table} WHERE closed IS NOT NULL \
-         ORDER BY closed DESC LIMIT 1 OFFSET $2)) ORDER BY closed LIMIT $3)"
+        "DELETE FROM larnax.{table} WHERE id IN (SELECT id FROM larnax.{table} WHERE {end} IS NOT NULL AND \
+         ({end} < $1 OR {end} <= (SELECT {end} FROM larnax.{table} WHERE {end} IS NOT NULL \
+         ORDER BY {end} DESC LIMIT 1 OFFSET $2)) ORDER BY {end} LIMIT $3)"
     );
     session.execute(&sql, &[&keep.cutoff(now), &keep.most(), &limit])
 }

@@ -183,18 +183,18 @@ pub(super) fn incidents(db: &Db, query: &IncidentQuery) -> Result<Vec<Incident>,
 
 /// The conditions of a question. Put together, because `? IS NULL OR …` would keep SQLite from using its indexes.
 #[derive(Default)]
-struct Asked {
+pub(super) struct Asked {
     conditions: Vec<&'static str>,
     values: Vec<Value>,
 }
 
 impl Asked {
-    fn add<const N: usize>(&mut self, condition: &'static str, values: [Value; N]) {
+    pub(super) fn add<const N: usize>(&mut self, condition: &'static str, values: [Value; N]) {
         self.conditions.push(condition);
         self.values.extend(values);
     }
 
-    fn documents<T: DeserializeOwned>(
+    pub(super) fn documents<T: DeserializeOwned>(
         mut self,
         db: &Db,
         table: &str,

@@ -6,6 +6,7 @@ mod error;
 pub(crate) mod files;
 mod history;
 mod log;
+mod plans;
 mod schema;
 mod sweep;
 
@@ -14,17 +15,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use larnax_core::{
-    Anomaly, AnomalyId, Appended, Event, EventLog, Incident, IncidentId, LogError, Logged, RawEvent,
-    Timestamp, TopologyDelta,
+    Anomaly, AnomalyId, Appended, Event, EventLog, Incident, IncidentId, LogError, Logged, Plan, PlanId,
+    RawEvent, Timestamp, TopologyDelta,
 };
 use rusqlite::OpenFlags;
 
 use crate::group::Group;
-use crate::history::check_events;
+use crate::history::{check_documents, check_events};
 use crate::pool::Pool;
 use crate::{
-    AnomalyQuery, AnomalyRecord, AuditEntry, AuditQuery, Error, Fence, IncidentQuery, Letters, Retention,
-    Sighting, Store, Swept,
+    AnomalyQuery, AnomalyRecord, AuditEntry, AuditQuery, Document, Error, Fence, IncidentQuery, Letters,
+    PlanQuery, Retention, Sighting, Store, Swept,
 };
 use db::Db;
 
@@ -149,6 +150,32 @@ impl Store for SqliteStore {
 
     fn incidents(&self, query: &IncidentQuery) -> Result<Vec<Incident>, Error> {
         self.read(|db| history::incidents(db, query))
+    }
+
+    fn upsert_plans(
+        &self,
+        plans: &[Plan],
+        knowledge: &[Document],
+        fence: Option<&Fence>,
+    ) -> Result<usize, Error> {
+        check_documents(knowledge)?;
+        self.write(|db| {
+            acting::check_fence(db, fence)?;
+            plans::upsert_knowledge(db, knowledge)?;
+            plans::upsert_plans(db, plans)
+        })
+    }
+
+    fn plan(&self, id: PlanId) -> Result<Option<Plan>, Error> {
+        self.read(|db| plans::plan(db, id))
+    }
+
+    fn plans(&self, query: &PlanQuery) -> Result<Vec<Plan>, Error> {
+        self.read(|db| plans::plans(db, query))
+    }
+
+    fn knowledge(&self, name: &str) -> Result<Option<Document>, Error> {
+        self.read(|db| plans::knowledge(db, name))
     }
 
     fn append_audit(&self, entry: &AuditEntry, fence: Option<&Fence>) -> Result<u64, Error> {

@@ -10,7 +10,7 @@ pub(super) const APPLICATION_ID: i64 = 0x4c41_524e;
 
 /// One step for each format, oldest first; `PRAGMA user_version` counts those that were taken. A step that has been released
 /// never changes: a new format is a new step. Opening takes the steps that a file lacks, so every older format can be read.
-pub(super) const STEPS: &[&str] = &[FIRST];
+pub(super) const STEPS: &[&str] = &[FIRST, PLANS];
 
 /// `log_state.epoch` is NULL in a new file and empty in a backup. Documents are JSON as text. Times are milliseconds, but for
 /// the log's `time`, which is given back as it came.
@@ -91,6 +91,27 @@ CREATE INDEX audit_subject ON audit (subject, number);
 CREATE INDEX audit_time ON audit (time);
 ";
 
+/// What is done about incidents, and what was learnt from that.
+const PLANS: &str = "
+CREATE TABLE plans (
+    id TEXT PRIMARY KEY,
+    incident TEXT NOT NULL,
+    made INTEGER NOT NULL,
+    ended INTEGER,
+    sequence INTEGER NOT NULL,
+    document TEXT NOT NULL
+) STRICT;
+CREATE INDEX plans_made ON plans (made, id);
+CREATE INDEX plans_incident ON plans (incident, made, id);
+CREATE INDEX plans_open ON plans (made, id) WHERE ended IS NULL;
+CREATE INDEX plans_ended ON plans (ended) WHERE ended IS NOT NULL;
+CREATE TABLE knowledge (
+    name TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,
+    document TEXT NOT NULL
+) STRICT;
+";
+
 /// Takes the steps that the file lacks, each in a transaction of its own.
 pub(super) fn migrate(connection: &mut Connection, place: &str, steps: &[&str]) -> Result<(), Error> {
     let known = steps.len() as i64;
@@ -142,13 +163,31 @@ mod tests {
         migrate(&mut connection, "here", STEPS).unwrap();
         connection.execute("INSERT INTO cursors VALUES ('incidents', 7)", []).unwrap();
         let next: Vec<&str> =
-            [STEPS, &["ALTER TABLE cursors ADD COLUMN note TEXT", "CREATE TABLE plans (id TEXT)"]].concat();
+            [STEPS, &["ALTER TABLE cursors ADD COLUMN note TEXT", "CREATE TABLE later (id TEXT)"]].concat();
         migrate(&mut connection, "here", &next).unwrap();
         assert_eq!(columns(&connection, "cursors"), ["consumer", "sequence", "note"]);
-        assert_eq!(columns(&connection, "plans"), ["id"]);
+        assert_eq!(columns(&connection, "later"), ["id"]);
         let kept: i64 = connection.query_row("SELECT sequence FROM cursors", [], |row| row.get(0)).unwrap();
         assert_eq!(kept, 7);
         migrate(&mut connection, "here", &next).unwrap();
+    }
+
+    #[test]
+    fn a_file_of_any_format_before_gets_all_tables_of_today() {
+        let tables = |connection: &Connection| {
+            let mut names = connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").unwrap();
+            let rows = names.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+            rows.map(Result::unwrap).collect::<Vec<(String, Option<String>)>>()
+        };
+        let mut new = Connection::open_in_memory().unwrap();
+        migrate(&mut new, "here", STEPS).unwrap();
+        for format in 1..STEPS.len() {
+            let mut old = Connection::open_in_memory().unwrap();
+            migrate(&mut old, "here", &STEPS[..format]).unwrap();
+            assert!(tables(&old).len() < tables(&new).len());
+            migrate(&mut old, "here", STEPS).unwrap();
+            assert_eq!(tables(&old), tables(&new));
+        }
     }
 
     #[test]
@@ -156,12 +195,12 @@ mod tests {
         let mut connection = Connection::open_in_memory().unwrap();
         let steps: Vec<&str> = [
             STEPS,
-            &["CREATE TABLE plans (id TEXT)", "CREATE TABLE half (id TEXT); CREATE TABLE half (id TEXT)"],
+            &["CREATE TABLE later (id TEXT)", "CREATE TABLE half (id TEXT); CREATE TABLE half (id TEXT)"],
         ]
         .concat();
         assert!(migrate(&mut connection, "here", &steps).is_err());
         assert_eq!(version(&connection, "here", 9).unwrap(), STEPS.len() as i64 + 1);
         assert!(columns(&connection, "half").is_empty());
-        assert_eq!(columns(&connection, "plans"), ["id"]);
+        assert_eq!(columns(&connection, "later"), ["id"]);
     }
 }

@@ -13,8 +13,9 @@ pub(super) fn sweep(db: &Db, retention: &Retention, now: Timestamp) -> Result<Sw
     let seen = now.minus(retention.seen).millis();
     let counts = [
         log(db, retention, now, limit)?,
-        closed(db, "anomalies", &retention.history, now, limit)?,
-        closed(db, "incidents", &retention.history, now, limit)?,
+        ended(db, ("anomalies", "closed"), &retention.history, now, limit)?,
+        ended(db, ("incidents", "closed"), &retention.history, now, limit)?,
+        ended(db, ("plans", "ended"), &retention.history, now, limit)?,
         audit(db, &retention.audit, now, limit)?,
         db.execute(
             "DELETE FROM components WHERE id IN (SELECT id FROM components WHERE last_seen < ?1 LIMIT ?2)",
@@ -53,14 +54,20 @@ fn log(db: &Db, retention: &Retention, now: Timestamp, limit: i64) -> Result<usi
 }
 
 /// What has ended long ago, or is one of too many that have ended.
-fn closed(db: &Db, table: &str, keep: &Keep, now: Timestamp, limit: i64) -> Result<usize, Error> {
+fn ended(
+    db: &Db,
+    (table, end): (&str, &str),
+    keep: &Keep,
+    now: Timestamp,
+    limit: i64,
+) -> Result<usize, Error> {
     let sql =
-        format!("SELECT closed FROM {table} WHERE closed IS NOT NULL ORDER BY closed DESC LIMIT 1 OFFSET ?1");
+        format!("SELECT {end} FROM {table} WHERE {end} IS NOT NULL ORDER BY {end} DESC LIMIT 1 OFFSET ?1");
     let beyond = db.row(&sql, [keep.most()], |row| row.get::<_, i64>(0))?;
-    let before = beyond.map_or(i64::MIN, |closed| closed + 1).max(keep.cutoff(now));
+    let before = beyond.map_or(i64::MIN, |ended| ended + 1).max(keep.cutoff(now));
     let sql = format!(
         "DELETE FROM {table} WHERE id IN \
-         (SELECT id FROM {table} WHERE closed IS NOT NULL AND closed < ?1 ORDER BY closed LIMIT ?2)"
+         (SELECT id FROM {table} WHERE {end} IS NOT NULL AND {end} < ?1 ORDER BY {end} LIMIT ?2)"
     );
     db.execute(&sql, [before, limit])
 }

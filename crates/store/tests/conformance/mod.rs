@@ -3,11 +3,13 @@
 mod acting;
 mod history;
 mod log;
+mod plans;
 mod retention;
 
 pub(crate) use acting::*;
 pub(crate) use history::*;
 pub(crate) use log::*;
+pub(crate) use plans::*;
 pub(crate) use retention::*;
 
 use std::any::Any;
@@ -65,6 +67,11 @@ macro_rules! every_store {
             an_older_incident_never_overwrites_a_newer_one
             incidents_are_listed_newest_first_page_by_page
             what_could_not_be_read_back_is_refused
+            an_older_plan_never_overwrites_a_newer_one
+            plans_are_listed_latest_first_by_incident_and_whether_they_are_open
+            what_was_learnt_stays_until_a_newer_version_comes
+            plans_and_what_was_learnt_are_written_together_or_not_at_all
+            a_hub_that_has_lost_its_lease_neither_plans_nor_learns
             the_audit_is_listed_newest_first_and_by_subject
             a_lease_has_one_holder_and_its_number_rises
             a_lease_whose_time_is_over_can_be_taken_and_its_former_holder_writes_nothing

@@ -3,7 +3,7 @@ use std::time::Duration;
 use larnax_core::{Clock, SystemClock, TopologyDelta, TopologySource};
 use larnax_store::{AuditEntry, Keep, Retention, Sighting, Store};
 
-use super::{Place, anomaly, component, event, incident, raw, time};
+use super::{Place, anomaly, component, ended, event, incident, plan, raw, time};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -57,12 +57,15 @@ pub(crate) fn what_is_open_stays_and_what_closed_long_ago_goes(place: &Place) {
     for i in 0..10 {
         let (mut anomaly, mut incident) =
             (anomaly(&format!("c{i}"), f64::from(i)), incident(&format!("c{i}"), f64::from(i), 0));
+        let mut plan = plan(&format!("c{i}"), f64::from(i), 0);
         if i >= 2 {
             anomaly.closed = Some(time(100.0 + f64::from(i)));
             incident.closed = anomaly.closed;
+            plan = ended(plan, 100.0 + f64::from(i), 1);
         }
         store.upsert_anomalies(&[event(&anomaly, 0)]).unwrap();
         store.upsert_incidents(&[incident], None).unwrap();
+        store.upsert_plans(&[plan], &[], None).unwrap();
     }
     let seen = Sighting { component: component("old"), agent: "a".to_owned(), last_seen: time(0.0) };
     store.upsert_components(&[seen]).unwrap();
@@ -90,13 +93,15 @@ pub(crate) fn what_is_open_stays_and_what_closed_long_ago_goes(place: &Place) {
     let retention = Retention { history: keep(5), audit: keep(3), seen: 2 * HOUR, ..Retention::default() };
     // Too many: of eight that closed, the three that closed first.
     let swept = store.sweep(&retention, time(110.0)).unwrap();
-    assert_eq!((swept.anomalies, swept.incidents, swept.audit), (3, 3, 1));
+    assert_eq!((swept.anomalies, swept.incidents, swept.plans, swept.audit), (3, 3, 3, 1));
     assert_eq!((swept.components, swept.topology), (0, 0));
     // Too old: all that closed.
     let swept = store.sweep(&retention, time(100_000.0)).unwrap();
-    assert_eq!((swept.anomalies, swept.incidents, swept.audit), (5, 5, 3));
+    assert_eq!((swept.anomalies, swept.incidents, swept.plans, swept.audit), (5, 5, 5, 3));
     assert_eq!((swept.components, swept.topology), (1, 1));
     assert_eq!(store.anomalies(&Default::default()).unwrap().len(), 2);
     let left = store.incidents(&Default::default()).unwrap();
     assert!(left.len() == 2 && left.iter().all(|incident| incident.closed.is_none()), "{left:?}");
+    let left = store.plans(&Default::default()).unwrap();
+    assert!(left.len() == 2 && left.iter().all(|plan| plan.ended.is_none()), "{left:?}");
 }
