@@ -2,6 +2,7 @@
 //!
 //! <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>
 
+use larnax_core::event::OF_HUBS;
 use larnax_core::{CloudEvent, RawEvent, Timestamp};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -96,10 +97,22 @@ pub fn parse(json: &str, received: Timestamp) -> Result<RawEvent, InvalidEvent> 
     Ok(RawEvent { id, r#type, subject, time, json })
 }
 
-/// Reads an array of events: all of them, or none.
+/// Reads an event that comes from outside. As [`parse`], but for types that only hubs may write.
 ///
 /// # Errors
-/// As [`parse`], naming the first event that is wrong; or when there are more than [`MAX_BATCH`].
+/// As [`parse`], and for such a type.
+pub fn parse_foreign(json: &str, received: Timestamp) -> Result<RawEvent, InvalidEvent> {
+    let event = parse(json, received)?;
+    if OF_HUBS.contains(&event.r#type.as_str()) {
+        return Err(invalid(format!("`type` is `{}`: only hubs say that", event.r#type)));
+    }
+    Ok(event)
+}
+
+/// Reads an array of events from outside: all of them, or none.
+///
+/// # Errors
+/// As [`parse_foreign`], naming the first event that is wrong; or when there are more than [`MAX_BATCH`].
 pub fn parse_batch(json: &str, received: Timestamp) -> Result<Vec<RawEvent>, InvalidEvent> {
     let events: Vec<&RawValue> =
         serde_json::from_str(json).map_err(|error| invalid(format!("expected a JSON array: {error}")))?;
@@ -107,7 +120,7 @@ pub fn parse_batch(json: &str, received: Timestamp) -> Result<Vec<RawEvent>, Inv
         return Err(invalid(format!("expected at most {MAX_BATCH} events, found {}", events.len())));
     }
     let parsed = events.iter().enumerate().map(|(at, event)| {
-        parse(event.get(), received)
+        parse_foreign(event.get(), received)
             .map_err(|error| InvalidEvent { place: format!("event {at}: "), problem: error.problem })
     });
     parsed.collect()

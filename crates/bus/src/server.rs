@@ -20,7 +20,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use larnax_core::{RawEvent, Timestamp};
 
-use crate::cloudevents::{BATCH, EVENT, InvalidEvent, MAX_BATCH, parse, parse_batch};
+use crate::cloudevents::{BATCH, EVENT, InvalidEvent, MAX_BATCH, parse_batch, parse_foreign};
 use crate::{Batch, Bus, BusError, Cursor};
 
 /// The one path.
@@ -96,7 +96,7 @@ async fn publish(bus: &dyn Bus, head: &Parts, body: &[u8], now: Timestamp) -> Re
             .map_err(|error| Refusal(StatusCode::BAD_REQUEST, format!("expected JSON in UTF-8: {error}")))
     };
     let events: Vec<RawEvent> = match given.split(';').next().unwrap_or_default().trim() {
-        media if media.eq_ignore_ascii_case(EVENT) => vec![parse(text()?, now)?],
+        media if media.eq_ignore_ascii_case(EVENT) => vec![parse_foreign(text()?, now)?],
         media if media.eq_ignore_ascii_case(BATCH) => parse_batch(text()?, now)?,
         _ => {
             let message = format!("`Content-Type` is `{given}`: expected {EVENT} or {BATCH}");

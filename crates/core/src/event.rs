@@ -25,6 +25,10 @@ pub const ACTION: &str = "io.larnax.action.changed.v1";
 pub const OUTCOME: &str = "io.larnax.outcome.known.v1";
 /// A person wants something of a plan.
 pub const REQUEST: &str = "io.larnax.request.v1";
+/// An edge says what came of a command.
+pub const REPORTED: &str = "io.larnax.action.reported.v1";
+/// What only hubs write into their log, since it makes things happen: who else sends it is refused.
+pub const OF_HUBS: [&str; 2] = [REQUEST, REPORTED];
 /// Somebody changed a component: its subject. Published by whoever deploys, configures or scales.
 pub const CHANGE: &str = "io.larnax.change.v1";
 /// An agent is alive and has nothing else to say.

@@ -96,6 +96,12 @@ impl Experience {
         ranked
     }
 
+    /// How often it was seen what comes of each action, for a pattern.
+    pub fn of(&self, pattern: &str) -> BTreeMap<String, u64> {
+        let arms = self.0.get(pattern).into_iter().flatten();
+        arms.map(|(action, arm)| (action.clone(), arm.outcomes)).collect()
+    }
+
     /// Learns what came of an action.
     pub fn learn(&mut self, pattern: &str, remedy: &Remedy<'_>, situation: Situation, reward: f64) {
         let arms = self.0.entry(pattern.to_owned()).or_default();

@@ -3,7 +3,7 @@
 //! An event is done with when what it changed is in the store; then the cursor moves on. Whoever takes over begins with the
 //! stored incidents and the events after the cursor, and hears some of them again, which changes nothing.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,15 +11,17 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use larnax_bus::{BusError, Cursor, Subscription, cloudevents};
 use larnax_core::event::IncidentEvent;
-use larnax_core::{CloudEvent, Diagnosis, Event, Incident, IncidentId, Logged, Timestamp, Transition};
+use larnax_core::{CloudEvent, ComponentId, Event, Incident, IncidentId, Logged, Timestamp, Transition};
 use larnax_diagnose::incidents::{Change, Heard, Incidents, Options, What};
-use larnax_store::{Error, Fence, IncidentQuery};
+use larnax_store::{AuditEntry, Error, Fence, IncidentQuery};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use crate::changes::{self, Changes};
+use crate::evidence::Diagnosed;
 use crate::hub::{Hub, HubError, is_anomaly};
 use crate::people::Announced;
+use crate::plans::Ordering;
 
 /// The lease of the hub that acts, and the name of its cursor.
 const LEASE: &str = "incidents";
@@ -45,8 +47,11 @@ struct Acting {
     untold: VecDeque<Change>,
     /// When each open incident is to be diagnosed next, and how often it was.
     due: BTreeMap<IncidentId, Due>,
-    diagnosed: mpsc::UnboundedSender<(IncidentId, Diagnosis)>,
+    diagnosed: mpsc::UnboundedSender<(IncidentId, Diagnosed)>,
     announced: Announced,
+    ordering: Ordering,
+    /// To those who wanted something of a plan.
+    answers: Vec<AuditEntry>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -134,9 +139,17 @@ impl Hub {
             .await?;
         tracing::info!(hub = self.options.name, number = fence.number, "this hub builds incidents");
         let announced = self.announced_before(&stored, now.minus(TOLD_AGAIN), &fence).await?;
+        let (plans, ordering) = self.restore_plans().await?;
         let (diagnosed, mut results) = mpsc::unbounded_channel();
-        let mut acting =
-            Acting { fence, untold: VecDeque::new(), due: BTreeMap::new(), diagnosed, announced };
+        let mut acting = Acting {
+            fence,
+            untold: VecDeque::new(),
+            due: BTreeMap::new(),
+            diagnosed,
+            announced,
+            ordering,
+            answers: Vec::new(),
+        };
         for incident in stored.iter().filter(|incident| incident.closed.is_none()) {
             acting.due.insert(incident.id, Due { at: Some(now), ..Due::since(now) });
         }
@@ -145,6 +158,8 @@ impl Hub {
             let mut known = self.known.borrow_mut();
             known.changes = Changes::default();
             known.changes.hear(&lately);
+            known.plans = plans;
+            stored.iter().for_each(|incident| known.plans.hear(incident, now));
             known.incidents = Incidents::restore(Options::default(), stored, now);
             known.acting = Some(acting.fence.clone());
         }
@@ -161,6 +176,7 @@ impl Hub {
                     let (batch, began) = (batch?, Instant::now());
                     let count = batch.len();
                     let anomalies = self.hear(&batch);
+                    acting.answers.extend(self.hear_of_plans(&batch));
                     // At the same time, so that they wait for the disk together.
                     let (kept, told) = tokio::join!(self.keep(anomalies), self.tell(&mut acting));
                     kept.and(told)?;
@@ -171,8 +187,8 @@ impl Hub {
                     let next = if count < BATCH { began + GATHER } else { began };
                     reading.set(next_batch(events, next));
                 }
-                Some((id, diagnosis)) = results.recv() => {
-                    self.known.borrow_mut().incidents.diagnosed(id, diagnosis);
+                Some((id, diagnosed)) = results.recv() => {
+                    self.diagnosed(id, diagnosed);
                     acting.diagnosed(id, self);
                     self.tell(&mut acting).await?;
                 }
@@ -183,7 +199,7 @@ impl Hub {
                 }
                 _ = tick.tick() => {
                     let now = self.now();
-                    self.known.borrow_mut().incidents.pass(now);
+                    self.pass(now);
                     self.tell(&mut acting).await?;
                     acting.start_diagnoses(self, now);
                 }
@@ -196,6 +212,29 @@ impl Hub {
                 }
                 renewed = Instant::now();
             }
+        }
+    }
+
+    fn pass(&self, now: Timestamp) {
+        let known = &mut *self.known.borrow_mut();
+        known.incidents.pass(now);
+        // They are only needed for shares of them.
+        if !self.options.policies.is_empty() {
+            let watched = self.sessions.components().into_iter().map(|component| component.id);
+            let described = known.topology.components().map(|component| component.id);
+            let all: BTreeSet<ComponentId> = watched.chain(described).collect();
+            known.plans.know(all.into_iter().collect());
+        }
+        known.plans.pass(now);
+    }
+
+    fn diagnosed(&self, id: IncidentId, diagnosed: Diagnosed) {
+        let now = self.now();
+        let Diagnosed { diagnosis, signature, offers } = diagnosed;
+        let known = &mut *self.known.borrow_mut();
+        known.incidents.diagnosed(id, diagnosis);
+        if let Some(incident) = known.incidents.get(id) {
+            known.plans.diagnosed(incident, signature, offers, now);
         }
     }
 
@@ -244,8 +283,14 @@ impl Hub {
 
     /// Brings what changed to the store, and tells it on. What fails stays to be told.
     async fn tell(self: &Rc<Self>, acting: &mut Acting) -> Result<(), HubError> {
-        let changes = self.known.borrow_mut().incidents.changes();
-        acting.untold.extend(changes);
+        {
+            let now = self.now();
+            let known = &mut *self.known.borrow_mut();
+            for change in known.incidents.changes() {
+                known.plans.hear(&change.incident, now);
+                acting.untold.push_back(change);
+            }
+        }
         while !acting.untold.is_empty() {
             let some = acting.untold.len().min(TOGETHER);
             let incidents: Vec<Incident> =
@@ -264,7 +309,8 @@ impl Hub {
             }
             self.tell_people_of(news, &acting.fence).await?;
         }
-        Ok(())
+        let answers = std::mem::take(&mut acting.answers);
+        self.tell_plans(&mut acting.ordering, answers, &acting.fence).await
     }
 
     async fn publish(

@@ -1,5 +1,7 @@
 //! What a hub answers.
 
+mod plans;
+
 use std::rc::Rc;
 
 use larnax_core::{Incident, IncidentId};
@@ -27,6 +29,12 @@ impl Handler for Hub {
             if path == larnax_bus::server::PATH {
                 return larnax_bus::server::answer(self.bus.as_ref(), head, &body, self.now()).await;
             }
+            if let Some(wish) = plans::Wish::of(path) {
+                return match head.method {
+                    Method::POST => self.wish(wish, &body).await,
+                    _ => not_allowed(&head.method, path, "POST"),
+                };
+            }
             if !matches!(head.method, Method::GET | Method::HEAD) {
                 return not_allowed(&head.method, path, "GET, HEAD");
             }
@@ -49,16 +57,22 @@ impl Handler for Hub {
                 }
                 "/api/v1/topology" => json(&self.topology_report()),
                 "/api/v1/incidents" => self.incidents(&query).await,
-                _ => match path.strip_prefix("/api/v1/incidents/") {
-                    Some(id) => self.incident(id).await,
-                    None => match self.page(path) {
-                        Some(page) => text(StatusCode::OK, page.content_type, page.bytes),
-                        None => error(
-                            StatusCode::NOT_FOUND,
-                            format!("there is nothing at {path}; see /api/v1/hub/openapi.json"),
-                        ),
-                    },
-                },
+                "/api/v1/plans" => self.plans(&query).await,
+                "/api/v1/actions" => self.actions().await,
+                "/api/v1/patterns" => self.patterns().await,
+                "/api/v1/audit" => self.audit(&query).await,
+                _ => {
+                    if let Some(id) = path.strip_prefix("/api/v1/incidents/") {
+                        self.incident(id).await
+                    } else if let Some(id) = path.strip_prefix("/api/v1/plans/") {
+                        self.plan(id).await
+                    } else if let Some(page) = self.page(path) {
+                        text(StatusCode::OK, page.content_type, page.bytes)
+                    } else {
+                        let message = format!("there is nothing at {path}; see /api/v1/hub/openapi.json");
+                        error(StatusCode::NOT_FOUND, message)
+                    }
+                }
             }
         })
     }
@@ -105,10 +119,9 @@ impl Hub {
             Some("open") => true,
             Some(other) => return bad(format!("?state={other}: expected `open`, or nothing for all")),
         };
-        let limit = match query.first("limit").map(|text| text.parse::<usize>()) {
-            None => PAGE,
-            Some(Ok(limit)) if (1..=1_000).contains(&limit) => limit,
-            Some(_) => return bad("?limit: expected a number from 1 to 1000".to_owned()),
+        let limit = match limit(query) {
+            Ok(limit) => limit,
+            Err(answer) => return answer,
         };
         let after = match query.first("after").map(|text| text.parse::<IncidentId>()) {
             None => None,
@@ -140,6 +153,15 @@ impl Hub {
 
     async fn find(&self, id: IncidentId) -> Result<Option<Incident>, HubError> {
         self.with_store(move |store| store.incident(id)).await
+    }
+}
+
+/// `?limit=N`.
+fn limit(query: &Query<'_>) -> Result<usize, Answer> {
+    match query.first("limit").map(|text| text.parse::<usize>()) {
+        None => Ok(PAGE),
+        Some(Ok(limit)) if (1..=1_000).contains(&limit) => Ok(limit),
+        Some(_) => Err(bad("?limit: expected a number from 1 to 1000".to_owned())),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larnax_core::{ComponentId, Diagnosis, Edge, EdgeKind, Incident, IncidentId, Timestamp, Window};
+use larnax_decide::{Offered, Signature};
 use larnax_diagnose::{Case, Observed, Series, When};
 use larnax_session::{EvidencePart, Pull};
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use tokio::task::spawn_blocking;
 
 use crate::calls;
 use crate::hub::Hub;
+use crate::looks;
 use crate::up::up;
 
 /// Edges of the topology from an incident's components to those whose evidence is asked for: the nearest first, so that the number
@@ -38,6 +40,14 @@ pub(crate) struct Evidence {
     pub(crate) clock_ahead: f64,
 }
 
+/// Where an incident began, and what it looks like from there.
+pub(crate) struct Diagnosed {
+    pub(crate) diagnosis: Diagnosis,
+    pub(crate) signature: Option<Signature>,
+    /// What can be done there.
+    pub(crate) offers: Vec<Offered>,
+}
+
 /// What was asked for and what came.
 struct Pulled {
     observed: Vec<Observed>,
@@ -47,9 +57,9 @@ struct Pulled {
 
 impl Hub {
     /// Where an incident began, by all that can be had.
-    pub(crate) async fn diagnose(&self, id: IncidentId) -> Diagnosis {
+    pub(crate) async fn diagnose(&self, id: IncidentId) -> Diagnosed {
         let Some(incident) = self.known.borrow().incidents.get(id).cloned() else {
-            return unknown("the incident is gone".to_owned());
+            return Diagnosed::unknown("the incident is gone".to_owned());
         };
         let (components, edges) = self.involved(&incident);
         let pulled = self.pull(&incident, &components).await;
@@ -69,14 +79,21 @@ impl Hub {
         let ranked = spawn_blocking(move || {
             let mut diagnosis = larnax_diagnose::rank(&case);
             add_charts(&mut diagnosis, &case, incident.onset);
-            diagnosis
+            let cause = diagnosis.candidates.first().map(|first| &first.component);
+            let signature = cause.map(|cause| looks::signature(&case, cause, incident.onset));
+            Diagnosed { diagnosis, signature, offers: Vec::new() }
         });
-        let mut diagnosis = ranked.await.unwrap_or_else(|_| unknown("the ranking failed".to_owned()));
+        let failed = |_| Diagnosed::unknown("the ranking failed".to_owned());
+        let Diagnosed { mut diagnosis, signature, .. } = ranked.await.unwrap_or_else(failed);
         diagnosis.edges = edges;
         diagnosis.evidence_bytes = pulled.bytes;
         diagnosis.notes.extend(pulled.notes);
         diagnosis.notes.extend(self.known.borrow().regions.notes(&incident));
-        diagnosis
+        let offers = match diagnosis.candidates.first() {
+            Some(cause) => self.offered(&cause.component).await,
+            None => Vec::new(),
+        };
+        Diagnosed { diagnosis, signature, offers }
     }
 
     /// The components of an incident and those near them, nearest first, with the edges between them.
@@ -235,8 +252,14 @@ fn missing(part: &EvidencePart) -> Option<String> {
     }
 }
 
-fn unknown(reason: String) -> Diagnosis {
-    Diagnosis { notes: vec![reason], ..Diagnosis::default() }
+impl Diagnosed {
+    fn unknown(reason: String) -> Self {
+        Self {
+            diagnosis: Diagnosis { notes: vec![reason], ..Diagnosis::default() },
+            signature: None,
+            offers: Vec::new(),
+        }
+    }
 }
 
 /// Where an incident is felt by those outside: of the components that alerted and call others, one that nothing calls; else one
@@ -252,7 +275,7 @@ fn alerting<'a>(incident: &'a Incident, edges: &[Edge]) -> Option<&'a ComponentI
     entrance.or_else(|| callers().find(first))
 }
 
-fn shifted(time: Timestamp, seconds: f64) -> Timestamp {
+pub(crate) fn shifted(time: Timestamp, seconds: f64) -> Timestamp {
     Timestamp::from_nanos(time.nanos().saturating_add((seconds * 1e9) as i64))
 }
 

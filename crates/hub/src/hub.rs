@@ -11,8 +11,10 @@ use larnax_alert::sinks::{SinkReport, SinkStatus};
 use larnax_bus::{Bus, BusError, LocalBus, cloudevents};
 use larnax_core::event::{ANOMALY_CLOSED, ANOMALY_OPENED, ANOMALY_UPDATED, IncidentEvent};
 use larnax_core::{Clock, Component, Event, EventLog, RawEvent, Timestamp, TopologyDelta, TopologySource};
+use larnax_decide::Plans;
 use larnax_diagnose::{Incidents, Topology};
 use larnax_serve::{LocalFuture, Pages};
+use larnax_spec::Policy;
 use larnax_store::{Error, Fence, Retention, Sighting, Store};
 use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
@@ -52,6 +54,8 @@ pub struct HubOptions {
     pub answer_within: Duration,
     /// What is kept for how long.
     pub retention: Retention,
+    /// What is allowed to be done about incidents; without any, nothing.
+    pub policies: Vec<Policy>,
     /// The page, where the program has one and no agent beside the hub shows it.
     pub pages: Option<Pages>,
 }
@@ -69,6 +73,7 @@ impl HubOptions {
             evidence_components: 64,
             answer_within: Duration::from_secs(10),
             retention: Retention::default(),
+            policies: Vec::new(),
             pages: None,
         }
     }
@@ -142,6 +147,7 @@ pub type Duty = Box<dyn Fn() -> LocalFuture<'static, ()>>;
 pub(crate) struct Known {
     pub topology: Topology,
     pub incidents: Incidents,
+    pub plans: Plans,
     pub changes: Changes,
     pub regions: Regions,
     /// The right to act, where it is this hub that does.
@@ -357,7 +363,7 @@ impl Hub {
 
 /// An event as the log takes it; the error says what is wrong with it.
 fn checked(json: &str, now: Timestamp) -> Result<RawEvent, String> {
-    let raw = cloudevents::parse(json, now).map_err(|error| error.to_string())?;
+    let raw = cloudevents::parse_foreign(json, now).map_err(|error| error.to_string())?;
     if is_anomaly(&raw.r#type) {
         serde_json::from_str::<Event>(&raw.json).map_err(|error| format!("{}: {error}", raw.r#type))?;
     }

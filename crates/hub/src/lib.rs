@@ -9,6 +9,8 @@
 //! | `load` | edges are held back where incidents are behind |
 //! | `people` | which incidents people are told of |
 //! | `evidence` | what is pulled from edges for an incident, and its diagnosis |
+//! | `looks` | what an incident looks like, to be known again |
+//! | `plans` | what is done about incidents, and what people want of that |
 //! | `region` | what a hub of a region hands up to another one |
 //! | `up` | silence as evidence |
 //! | `changes` | deploys and the like, told by others |
@@ -32,9 +34,11 @@ mod calls;
 mod changes;
 mod evidence;
 mod load;
+mod looks;
 mod metrics;
 mod others;
 mod people;
+mod plans;
 mod region;
 mod sessions;
 mod up;

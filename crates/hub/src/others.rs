@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
-use larnax_core::ComponentId;
+use larnax_core::{Command, ComponentId};
 use larnax_session::Pull;
 use larnax_store::{Error, Letters};
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,8 @@ enum Question {
     Evidence(Vec<Pull>),
     /// Which edges are connected.
     Agents,
+    /// An order to one of them. What comes of it is told by an event.
+    Order { agent: String, command: Command },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -50,6 +52,8 @@ enum Said {
     /// Of those components that an edge of this hub watches.
     Evidence(Vec<(ComponentId, Result<Evidence, String>)>),
     Agents(Vec<AgentReport>),
+    /// Whether it was sent.
+    Order(bool),
 }
 
 /// What is under way.
@@ -107,7 +111,7 @@ impl Hub {
         let all = self.ask_others(Question::Agents, POST).await;
         let reports = all.into_iter().filter_map(|said| match said {
             Said::Agents(reports) => Some(reports),
-            Said::Evidence(_) => None,
+            Said::Evidence(_) | Said::Order(_) => None,
         });
         reports.flatten().collect()
     }
@@ -123,9 +127,15 @@ impl Hub {
         let all = self.ask_others(Question::Evidence(pulls), self.options.answer_within + POST).await;
         let evidence = all.into_iter().filter_map(|said| match said {
             Said::Evidence(evidence) => Some(evidence),
-            Said::Agents(_) => None,
+            Said::Agents(_) | Said::Order(_) => None,
         });
         evidence.flatten().collect()
+    }
+
+    /// Sends an order to an edge that another hub has. False where none has it.
+    pub(crate) async fn order_elsewhere(&self, agent: String, command: Command) -> bool {
+        let all = self.ask_others(Question::Order { agent, command }, POST).await;
+        all.into_iter().any(|said| matches!(said, Said::Order(true)))
     }
 
     /// Asks all other hubs that are there, and waits for those that answer in time.
@@ -188,6 +198,7 @@ impl Hub {
     async fn said(&self, question: Question) -> Said {
         match question {
             Question::Agents => Said::Agents(self.sessions.reports()),
+            Question::Order { agent, command } => Said::Order(self.sessions.order(&agent, command)),
             Question::Evidence(pulls) => {
                 let here = pulls.into_iter().filter(|pull| self.sessions.watcher(&pull.component).is_some());
                 let pulled = here.map(async |pull| (pull.component.clone(), self.pull_here(pull).await));

@@ -1,8 +1,12 @@
 //! What the hub answers, as types: the OpenAPI document is generated from them (feature `openapi`).
 
+use std::collections::BTreeMap;
+
 use larnax_alert::sinks::SinkReport;
-use larnax_core::{Component, ComponentId, Edge, Timestamp};
+use larnax_core::{Component, ComponentId, Edge, Offer, Timestamp};
+use larnax_decide::Offered;
 use larnax_serve::process;
+use larnax_store::AuditEntry;
 use serde::{Deserialize, Serialize};
 
 use crate::hub::Hub;
@@ -79,6 +83,9 @@ pub struct AgentReport {
     pub clock_ahead_seconds: f64,
     /// What it watches.
     pub components: Vec<Component>,
+    /// What it can do to that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offers: Vec<Offer>,
 }
 
 /// Who depends on whom.
@@ -90,6 +97,14 @@ pub struct TopologyReport {
     pub components: Vec<ComponentId>,
     /// The edges that are there.
     pub edges: Vec<Edge>,
+}
+
+impl AgentReport {
+    /// What it can do to a component.
+    pub(crate) fn offered(&self, component: &ComponentId) -> Vec<Offered> {
+        let offers = self.offers.iter().filter(|offer| offer.is_for(component));
+        offers.map(|offer| Offered { agent: self.agent.clone(), offer: offer.clone() }).collect()
+    }
 }
 
 impl Hub {
@@ -119,5 +134,77 @@ impl Hub {
             components: known.topology.components().map(|component| component.id).collect(),
             edges: known.topology.edges().cloned().collect(),
         }
+    }
+}
+
+/// The answer to somebody who wants something.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Told {
+    /// What is done.
+    pub answer: String,
+}
+
+/// What an edge can do.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OffersReport {
+    /// Which.
+    pub agent: String,
+    /// What.
+    pub offers: Vec<Offer>,
+}
+
+/// What was learnt.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PatternsReport {
+    /// Who has stopped all actions; none where they aren't stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen_by: Option<String>,
+    /// Since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub frozen_at: Option<Timestamp>,
+    /// What incidents look like, by when each was first seen.
+    pub patterns: Vec<PatternReport>,
+}
+
+/// A pattern.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PatternReport {
+    /// Its name.
+    pub name: String,
+    /// How often it was seen.
+    pub seen: u64,
+    /// How often it was seen what comes of each action.
+    pub actions: BTreeMap<String, u64>,
+}
+
+/// An entry of the audit.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AuditReport {
+    /// Rises with each entry.
+    pub number: u64,
+    /// When.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub time: Timestamp,
+    /// A person, or a part of Larnax.
+    pub who: String,
+    /// What was done.
+    pub what: String,
+    /// To what: an id.
+    pub subject: String,
+    /// Anything else.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub data: serde_json::Value,
+}
+
+impl From<(u64, AuditEntry)> for AuditReport {
+    fn from((number, entry): (u64, AuditEntry)) -> Self {
+        let AuditEntry { time, who, what, subject, data } = entry;
+        Self { number, time, who, what, subject, data }
     }
 }

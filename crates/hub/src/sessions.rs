@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
-use larnax_core::{Component, ComponentId, Timestamp};
+use larnax_core::{Command, Component, ComponentId, Timestamp};
+use larnax_decide::Offered;
 use larnax_session::wire::{Heard, Receiver, Sender};
 use larnax_session::{
     Acknowledged, EvidencePart, FromEdge, FromHub, Hello, PROTOCOL, Pull, SessionError, Welcome,
@@ -14,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::evidence::shifted;
 use crate::hub::Hub;
 use crate::report::AgentReport;
 
@@ -25,6 +27,8 @@ const SILENT_HEARTBEATS: u32 = 3;
 const HELLO: Duration = Duration::from_secs(10);
 /// Questions that wait for one edge.
 const ASKED: usize = 64;
+/// Actions that one edge may offer.
+const MAX_OFFERS: usize = 1_000;
 /// Components that one edge may watch.
 const MAX_COMPONENTS: usize = 10_000;
 
@@ -48,10 +52,12 @@ struct Session {
     report: AgentReport,
 }
 
-/// A question on its way to an edge.
-struct Ask {
-    pull: Pull,
-    answer: oneshot::Sender<Answer>,
+/// What is on its way to an edge.
+enum Ask {
+    /// A question.
+    Pull { pull: Pull, answer: oneshot::Sender<Answer> },
+    /// An order. What comes of it is told by an event.
+    Command(Command),
 }
 
 /// What an edge answered, with its length on the wire.
@@ -62,7 +68,7 @@ pub(crate) struct Answer {
 
 impl Sessions {
     /// One that was never given before.
-    fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.numbers.set(self.numbers.get() + 1);
         self.numbers.get()
     }
@@ -82,6 +88,11 @@ impl Sessions {
         let agent = self.watchers.borrow().get(component)?.last()?.clone();
         let ahead = self.agents.borrow().get(&agent)?.report.clock_ahead_seconds;
         Some((agent, ahead))
+    }
+
+    /// How far the clock of an edge is ahead.
+    fn clock_ahead(&self, agent: &str) -> f64 {
+        self.agents.borrow().get(agent).map_or(0.0, |session| session.report.clock_ahead_seconds)
     }
 
     fn watch(&self, agent: &str, components: &[Component]) {
@@ -127,13 +138,27 @@ impl Sessions {
         pull.id = self.number();
         let (answer, answered) = oneshot::channel();
         let asking = async {
-            ask.send(Ask { pull, answer })
+            ask.send(Ask::Pull { pull, answer })
                 .await
                 .map_err(|_| format!("the session with {agent} has ended"))?;
             answered.await.map_err(|_| format!("the session with {agent} ended before it answered"))
         };
         let late = |_| format!("{agent} did not answer within {} s", limit.as_secs_f64());
         timeout(limit, asking).await.map_err(late)?
+    }
+
+    /// What the edges that watch a component can do to it.
+    pub(crate) fn offered(&self, component: &ComponentId) -> Vec<Offered> {
+        let Some((agent, _)) = self.watcher(component) else { return Vec::new() };
+        self.agents.borrow().get(&agent).map_or_else(Vec::new, |session| session.report.offered(component))
+    }
+
+    /// Sends an order to an edge, by its clock. False where it is not connected, or has too much to do.
+    pub(crate) fn order(&self, agent: &str, command: Command) -> bool {
+        let agents = self.agents.borrow();
+        let Some(session) = agents.get(agent) else { return false };
+        let expires = shifted(command.expires, session.report.clock_ahead_seconds);
+        session.ask.try_send(Ask::Command(Command { expires, ..command })).is_ok()
     }
 
     /// A later session of the same name takes the place of the earlier one, which ends.
@@ -147,6 +172,7 @@ impl Sessions {
             last_heard: now,
             clock_ahead_seconds: 0.0,
             components: hello.components,
+            offers: hello.offers,
         };
         let components = report.components.clone();
         let before = self.agents.borrow_mut().insert(hello.agent.clone(), Session { number, ask, report });
@@ -226,6 +252,10 @@ async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
     if hello.agent.is_empty() || hello.agent.len() > 253 || hello.agent.chars().any(char::is_control) {
         return refuse("expected an agent's name of 1 to 253 characters".to_owned());
     }
+    if hello.offers.len() > MAX_OFFERS {
+        let found = hello.offers.len();
+        return refuse(format!("{found} actions: expected at most {MAX_OFFERS} of one edge"));
+    }
     if hello.components.len() > MAX_COMPONENTS {
         let found = hello.components.len();
         return refuse(format!("{found} components: expected at most {MAX_COMPONENTS} of one edge"));
@@ -251,12 +281,18 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
                 message.map_err(|_| SessionError::Broken("nothing was heard for too long".to_owned()))??
             }
             ask = asked.recv() => {
-                let Some(Ask { pull, answer }) = ask else {
-                    return Err(SessionError::Refused("another session of the same name took its place".to_owned()));
-                };
-                waiting.retain(|_, answer| !answer.is_closed());
-                waiting.insert(pull.id, answer);
-                sender.send(&FromHub::Pull(pull)).await?;
+                match ask {
+                    Some(Ask::Pull { pull, answer }) => {
+                        waiting.retain(|_, answer| !answer.is_closed());
+                        waiting.insert(pull.id, answer);
+                        sender.send(&FromHub::Pull(pull)).await?;
+                    }
+                    Some(Ask::Command(command)) => sender.send(&FromHub::Command(command)).await?,
+                    None => {
+                        let reason = "another session of the same name took its place".to_owned();
+                        return Err(SessionError::Refused(reason));
+                    }
+                }
                 continue;
             }
         };
@@ -283,6 +319,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
             FromEdge::Topology(delta) => hub.learn_topology(agent, delta).await,
             FromEdge::Heartbeat(heartbeat) => {
                 let components = heartbeat.components.filter(|all| all.len() <= MAX_COMPONENTS);
+                let offers = heartbeat.offers.filter(|all| all.len() <= MAX_OFFERS);
                 hub.heard_of(agent, components.as_deref()).await;
                 hub.sessions.update(agent, number, |report| {
                     let ahead = heartbeat.time.since(now);
@@ -292,9 +329,15 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
                         hub.sessions.watch(agent, &components);
                         report.components = components;
                     }
+                    if let Some(offers) = offers {
+                        report.offers = offers;
+                    }
                 });
             }
-            FromEdge::Report(_) => {}
+            FromEdge::Report(report) => {
+                let ahead = hub.sessions.clock_ahead(agent);
+                hub.take_report(agent, report, ahead).await.map_err(SessionError::Refused)?;
+            }
             FromEdge::Hello(_) => return Err(SessionError::Refused("a second hello".to_owned())),
         }
     }

@@ -62,8 +62,8 @@ impl Bridge for Inward {
             for delivery in &deliveries {
                 let text =
                     std::str::from_utf8(&delivery.data).map_err(|error| format!("expected UTF-8: {error}"));
-                let parsed =
-                    text.and_then(|text| cloudevents::parse(text, received).map_err(|e| e.to_string()));
+                let parsed = text
+                    .and_then(|text| cloudevents::parse_foreign(text, received).map_err(|e| e.to_string()));
                 match parsed {
                     Ok(event) => events.push(event),
                     Err(reason) => {

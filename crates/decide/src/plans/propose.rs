@@ -1,10 +1,12 @@
 //! What is proposed about an incident, and whether it is done at once.
 
 use larnax_core::{
-    Decision, Incident, IncidentId, Mode, Offer, Plan, PlanId, PlanState, Proposal, Risk, Seen, Timestamp,
+    Decision, Effect, Incident, IncidentId, Mode, Offer, Plan, PlanId, PlanState, Proposal, Risk, Seen,
+    Timestamp,
 };
 use larnax_spec::Policy;
 
+use super::verify::is_well;
 use super::{ATTEMPTS, Offered, PAUSE, Plans};
 use crate::choose::{GIVEN_UP, Ranked, Remedy, Situation};
 use crate::gate::{Answer, Question, allows};
@@ -38,7 +40,7 @@ impl Plans {
 
     /// Whether what was tried did not help, and something else may be.
     pub(super) fn is_to_try_again(&self, incident: IncidentId, now: Timestamp) -> bool {
-        let open = self.incident(incident).is_some_and(|one| one.id == incident && one.closed.is_none());
+        let open = self.incident(incident).is_some_and(|one| one.id == incident && !is_well(one));
         // What a person has rejected or taken back is not to be tried in another way.
         let refused = |plan: &Plan| {
             plan.decision.as_ref().is_some_and(|decision| !decision.approved)
@@ -55,7 +57,7 @@ impl Plans {
     fn plan(&self, id: IncidentId, attempt: u32, made: Timestamp, now: Timestamp) -> Option<Plan> {
         let matter = self.matters.get(&id)?;
         let incident = &matter.incident;
-        if incident.closed.is_some() {
+        if is_well(incident) {
             return None;
         }
         let diagnosis = incident.diagnosis.as_ref()?;
@@ -149,14 +151,15 @@ impl Plans {
             let named = policy.map_or(&[][..], |policy| &policy.actions);
             named.is_empty() || named.iter().any(|scope| scope.0.matches(&offer.action))
         };
-        let tried: Vec<&str> = self
-            .plans
-            .values()
-            .filter(|other| {
-                other.incident == plan.incident && other.attempt < plan.attempt && other.done.is_some()
-            })
-            .filter_map(|other| Some(other.chosen()?.action.as_str()))
-            .collect();
+        // What has helped before may help again when it comes back.
+        let in_vain = |other: &&Plan| {
+            other.incident == plan.incident
+                && other.attempt < plan.attempt
+                && other.done.as_ref().is_some_and(|step| step.effect != Some(Effect::NotDone))
+                && other.outcome.as_ref().is_none_or(|outcome| outcome.recovered_seconds.is_none())
+        };
+        let tried = self.plans.values().filter(in_vain);
+        let tried: Vec<&str> = tried.filter_map(|other| Some(other.chosen()?.action.as_str())).collect();
         let possible = offers.iter().filter(|one| {
             one.offer.is_for(&plan.component)
                 && allowed(&one.offer)

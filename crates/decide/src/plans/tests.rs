@@ -375,3 +375,24 @@ fn only_the_named_share_of_components_is_touched_at_once() {
     plans.hear(&over(&first, 20.0), at(35.0));
     assert_eq!(plans.latest(second.id).unwrap().state, PlanState::Acting);
 }
+
+#[test]
+fn an_incident_that_waits_for_what_may_come_back_is_over_when_all_has_been_calm() {
+    let mut plans = taught(Mode::Act);
+    let mut incident = incident(0.0);
+    diagnose(&mut plans, &incident, &["restart", "reroute"], 10.0);
+    let plan = only(&plans);
+    plans.reported(&report(&plan, Wanted::Do, Effect::Done, 11.0), at(12.0));
+    incident.anomalies[0].closed = Some(at(40.0));
+    incident.last_seen = at(25.0);
+    plans.hear(&incident, at(41.0));
+    assert_eq!(only(&plans).state, PlanState::Verifying);
+    plans.pass(at(50.0));
+    assert_eq!(only(&plans).outcome.unwrap().recovered_seconds, Some(14.0));
+    plans.pass(at(100.0));
+    assert_eq!(plans.plans.len(), 1, "nothing else is tried");
+    // It comes back within the same incident.
+    incident.anomalies[0].closed = None;
+    plans.hear(&incident, at(110.0));
+    assert_eq!(plans.latest(incident.id).unwrap().attempt, 2);
+}

@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use larnax_core::{ComponentId, Effect, Mode, Outcome, Plan, PlanId, PlanState, Seen, Timestamp};
+use larnax_core::{ComponentId, Effect, Incident, Mode, Outcome, Plan, PlanId, PlanState, Seen, Timestamp};
 
 use super::propose::{BY_POLICY, pattern, situation};
 use super::{Plans, SILENT};
 use crate::choose::{GIVEN_UP, Remedy, reward};
 
+/// So long after its last anomaly has ended an incident is over: that one ended because all was calm for a while already. The
+/// incident itself stays open for longer, for what comes back.
+const CALM: Duration = Duration::from_secs(10);
 /// What began after an action and lasts so long is its doing: longer than a restart takes.
 const LASTS: Duration = Duration::from_secs(45);
 
@@ -40,7 +43,8 @@ impl Plans {
             return;
         }
         // What only had to wait, for a cooldown or the end of another action, is done now.
-        if plan.state == PlanState::Proposed && plan.mode == Mode::Act {
+        let lasts = self.incident(plan.incident).is_some_and(|incident| !is_well(incident));
+        if plan.state == PlanState::Proposed && plan.mode == Mode::Act && lasts {
             self.propose(plan.incident, now);
         }
     }
@@ -73,7 +77,7 @@ impl Plans {
         let Some(plan) = self.plans.get(&id) else { return };
         let Some(began) = plan.done.as_ref().map(|step| step.began.unwrap_or(step.ordered)) else { return };
         let incident = self.incident(plan.incident);
-        let recovered = incident.filter(|incident| incident.closed.is_some());
+        let recovered = incident.filter(|incident| is_over(incident, now));
         let worse = self.hurt(plan, began, now);
         let (recovered_seconds, note) = if let Some(incident) = recovered {
             let seconds = incident.last_seen.since(began).max(0.0);
@@ -160,4 +164,16 @@ impl Plans {
         }
         begun
     }
+}
+
+/// Whether none of its anomalies lasts.
+pub(super) fn is_well(incident: &Incident) -> bool {
+    incident.closed.is_some() || incident.anomalies.iter().all(|anomaly| anomaly.closed.is_some())
+}
+
+/// Whether that has been so for a while.
+fn is_over(incident: &Incident, now: Timestamp) -> bool {
+    let ended = incident.anomalies.iter().filter_map(|anomaly| anomaly.closed).max();
+    let calm = ended.is_none_or(|ended| now.since(ended) >= CALM.as_secs_f64());
+    incident.closed.is_some() || (is_well(incident) && calm)
 }

@@ -12,8 +12,9 @@ use std::time::Duration;
 use larnax_alert::{Outbox, OutboxOptions};
 use larnax_core::event::{AnomalyEvent, IncidentEvent};
 use larnax_core::{
-    Anomaly, AnomalyId, AnomalyKind, Component, ComponentId, Edge, EdgeKind, Event, EventLog, Incident,
-    MetricName, Score, SystemClock, Timestamp, TopologyDelta, TopologySource, Transition, Window,
+    Anomaly, AnomalyId, AnomalyKind, Command, Component, ComponentId, Edge, EdgeKind, Event, EventLog,
+    Incident, MetricName, Offer, Report, Score, SystemClock, Timestamp, TopologyDelta, TopologySource,
+    Transition, Window,
 };
 use larnax_hub::{Hub, HubOptions};
 use larnax_session::wire::{Heard, Receiver, Sender};
@@ -122,6 +123,11 @@ pub(crate) struct Edges {
 
 impl Edges {
     pub(crate) async fn connect(hub: &Rc<Hub>) -> Self {
+        Self::offering(hub, Vec::new()).await
+    }
+
+    /// With what it can do to them.
+    pub(crate) async fn offering(hub: &Rc<Hub>, offers: Vec<Offer>) -> Self {
         let url = larnax_http::Url::parse("http://127.0.0.1/").unwrap();
         let (sender, receiver) = larnax_session::open::over(hub.connect(), &url, None).await.unwrap();
         let mut edges = Self { sender, receiver, number: 0 };
@@ -130,7 +136,7 @@ impl Edges {
             agent: "a".to_owned(),
             version: "1".to_owned(),
             components: NAMES.map(component).to_vec(),
-            offers: Vec::new(),
+            offers,
         };
         edges.sender.send(&FromEdge::Hello(hello)).await.unwrap();
         assert!(matches!(edges.receiver.next::<FromHub>().await, Ok(Heard::Message(FromHub::Welcome(_)))));
@@ -153,6 +159,27 @@ impl Edges {
         loop {
             if let Heard::Message(FromHub::Acknowledged(done)) = self.receiver.next().await.unwrap() {
                 return done.refused;
+            }
+        }
+    }
+
+    /// Answers questions, and orders with what `done` makes of them; none is silence.
+    pub(crate) async fn obey(
+        mut self,
+        samples: impl Fn(&Pull) -> EvidencePart,
+        done: impl Fn(&Command) -> Option<Report>,
+    ) {
+        while let Ok(heard) = self.receiver.next::<FromHub>().await {
+            match heard {
+                Heard::Message(FromHub::Pull(pull)) => {
+                    self.sender.send(&FromEdge::Evidence(samples(&pull))).await.unwrap();
+                }
+                Heard::Message(FromHub::Command(command)) => {
+                    if let Some(report) = done(&command) {
+                        self.sender.send(&FromEdge::Report(report)).await.unwrap();
+                    }
+                }
+                _ => {}
             }
         }
     }
