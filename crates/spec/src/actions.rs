@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use larnax_core::Risk;
 use serde::{Deserialize, Serialize};
 
-use crate::alerts::Receiver;
+#[cfg(feature = "schema")]
+use crate::alerts::UrlOr;
+use crate::alerts::{Receiver, plain_or_full_one};
 use crate::client::{self, join};
 use crate::placeholder;
 use crate::value::{Period, Scope};
@@ -268,7 +270,9 @@ pub struct CommandAction {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct WebhookAction {
-    /// Where it goes.
+    /// Where it goes. A plain URL is enough. Example: `https://example.org/hook`.
+    #[serde(deserialize_with = "plain_or_full_one")]
+    #[cfg_attr(feature = "schema", schemars(with = "UrlOr<Receiver>"))]
     pub to: Receiver,
     /// Whether the receiver can take it back: then it gets a request that wants `undo`.
     pub can_undo: bool,

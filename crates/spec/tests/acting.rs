@@ -27,6 +27,7 @@ actions:
 - {name: limit, on: [service/shop/*], risk: safe, cgroup: {path: '/shop/{name}', set: {memory.high: 512M}}}
 - {name: clean_up-1.0, on: [service/shop/*], command: {run: [clean-up], undo: [a], check: [b], dry_run: [c]}}
 - {name: call, on: [service/shop/*], webhook: {to: {url: 'https://a/b', authorization: {credentials: hunter2}}, can_undo: true}}
+- {name: plain, on: [service/shop/*], webhook: {to: 'http://host/hook'}}
 - {name: machine, on: [vm/*], virsh: {domain: '{name}', do: reset, connect: 'qemu:///system'}}
 - {name: note, on: [service/shop/*], record: {file: /var/lib/larnax/done.jsonl}}
 policies:
@@ -40,7 +41,7 @@ policies:
     let json = serde_json::to_string(&config).unwrap();
     assert!(!json.contains("hunter2"), "{json}");
     let again = Config::from_yaml(&json.replace("<secret>", "hunter2"), "f").unwrap().0;
-    assert_eq!((again.policies, again.actions.len()), (config.policies, 8));
+    assert_eq!((again.policies, again.actions.len()), (config.policies, 9));
 }
 
 #[test]
@@ -276,6 +277,16 @@ actions:
     let errors = config.check_files().unwrap_err().to_string();
     let field = "config: actions[4].webhook.to.authorization.credentials_file: ";
     assert!(errors.starts_with(field) && !errors.contains('\n'), "{errors}");
+}
+
+#[test]
+fn a_share_that_is_no_number_is_refused_whoever_wrote_it() {
+    let mut config = Config::from_yaml("policies: [{on: [a]}]", "f").unwrap().0;
+    config.policies[0].sure = f64::NAN;
+    config.policies[0].share = -0.1;
+    let errors = config.validate("flags").unwrap_err().to_string();
+    assert!(errors.contains("policies[0].sure: found `NaN`, expected a number from 0 to 1"), "{errors}");
+    assert!(errors.contains("policies[0].share: found `-0.1`, expected a number from 0 to 1"), "{errors}");
 }
 
 #[test]
