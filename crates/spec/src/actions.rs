@@ -1,17 +1,21 @@
 //! What may be done to components, and how.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use larnax_core::Risk;
 use serde::{Deserialize, Serialize};
 
-use crate::alerts::Receiver;
+#[cfg(feature = "schema")]
+use crate::alerts::UrlOr;
+use crate::alerts::{Receiver, plain_or_full_one};
+use crate::client::{self, join};
+use crate::placeholder;
 use crate::value::{Period, Scope};
 
 /// Something that can be done to components that this agent watches. It is only done where a policy of the hub allows it.
 /// Exactly one of `signal`, `restart`, `systemd`, `cgroup`, `command`, `webhook`, `virsh` and `record` says how. In their texts
-/// `{component}`, `{kind}`, `{scope}` and `{name}` stand for the component and its parts.
+/// `{component}`, `{kind}`, `{scope}` and `{name}` stand for the component and its parts; a brace itself is written twice.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
@@ -82,6 +86,53 @@ impl Default for Action {
             virsh: None,
             record: None,
         }
+    }
+}
+
+impl Action {
+    /// Makes relative paths relative to `base`, the folder of the config file. The name of a program without `/` is looked up
+    /// where programs are.
+    pub(crate) fn join_paths(&mut self, base: &Path) {
+        if let Some(webhook) = &mut self.webhook {
+            let to = &mut webhook.to;
+            client::join_client(base, &mut to.basic_auth, &mut to.authorization, &mut to.tls_config);
+        }
+        // In what follows there may be placeholders: a brace in the folder's own name stands for itself.
+        let literal = base.to_str().map(placeholder::literal);
+        let base = literal.as_deref().map_or(base, Path::new);
+        if let Some(signal) = &mut self.signal {
+            join_given(base, &mut signal.pid_file);
+        }
+        if let Some(restart) = &mut self.restart {
+            join_given(base, &mut restart.pid_file);
+            join(base, &mut restart.folder);
+            join(base, &mut restart.log);
+            join_program(base, &mut restart.run);
+        }
+        if let Some(command) = &mut self.command {
+            join(base, &mut command.folder);
+            for run in [&mut command.run, &mut command.dry_run, &mut command.undo, &mut command.check] {
+                join_program(base, run);
+            }
+        }
+        if let Some(record) = &mut self.record {
+            join_given(base, &mut record.file);
+        }
+    }
+}
+
+/// Joins a path that is not left out.
+fn join_given(base: &Path, path: &mut PathBuf) {
+    if !path.as_os_str().is_empty() {
+        *path = base.join(&*path);
+    }
+}
+
+/// Joins a program that is named by its path.
+fn join_program(base: &Path, run: &mut [String]) {
+    let Some(program) = run.first_mut().filter(|program| program.contains('/')) else { return };
+    if let Some(joined) = base.join(&*program).to_str() {
+        *program = joined.to_owned();
     }
 }
 
@@ -219,7 +270,9 @@ pub struct CommandAction {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct WebhookAction {
-    /// Where it goes.
+    /// Where it goes. A plain URL is enough. Example: `https://example.org/hook`.
+    #[serde(deserialize_with = "plain_or_full_one")]
+    #[cfg_attr(feature = "schema", schemars(with = "UrlOr<Receiver>"))]
     pub to: Receiver,
     /// Whether the receiver can take it back: then it gets a request that wants `undo`.
     pub can_undo: bool,

@@ -187,7 +187,7 @@ impl AlertmanagerConfig {
 }
 
 /// A URL, or the map it is short for.
-struct UrlOr<T>(T);
+pub(crate) struct UrlOr<T>(T);
 
 impl<'de> Deserialize<'de> for UrlOr<Receiver> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -211,6 +211,11 @@ impl<'de> Deserialize<'de> for UrlOr<Receiver> {
 
         deserializer.deserialize_any(UrlOrMap(PhantomData)).map(UrlOr)
     }
+}
+
+/// One of them.
+pub(crate) fn plain_or_full_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Receiver, D::Error> {
+    UrlOr::<Receiver>::deserialize(deserializer).map(|one| one.0)
 }
 
 fn plain_or_full<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Receiver>, D::Error> {

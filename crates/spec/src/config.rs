@@ -355,6 +355,9 @@ impl Config {
             client::join(base, &mut hub.bearer_token_file);
             client::join_client(base, &mut None, &mut None, &mut hub.tls_config);
         }
+        for action in &mut self.actions {
+            action.join_paths(base);
+        }
         if self.alerts.jsonl.as_deref() != Some(Path::new("-")) {
             client::join(base, &mut self.alerts.jsonl);
         }

@@ -36,6 +36,14 @@ impl Config {
             check.secret(hub.bearer_token_file.as_deref(), path.key("bearer_token_file"));
             check.client(&None, &None, &hub.tls_config, &path);
         }
+        for (index, action) in self.actions.iter().enumerate() {
+            let path = root.key("actions").index(index);
+            if let Some(webhook) = &action.webhook {
+                let to = &webhook.to;
+                let path = path.key("webhook").key("to");
+                check.client(&to.basic_auth, &to.authorization, &to.tls_config, &path);
+            }
+        }
         if let Some(file) = self.alerts.jsonl.as_deref().filter(|file| *file != FilePath::new("-")) {
             check.folder_of(file, alerts.key("jsonl"));
         }

@@ -1,7 +1,8 @@
 //! Everything that a person writes: the config, as serde types with checked values, a schema and a reference.
 //!
 //! [`Config::from_yaml`] goes from a text to a checked config and reports every problem with its file, line, column and
-//! field. Reading is pure; [`Config::load`] and [`Config::check_files`] are the only places that touch the disk.
+//! field. Reading is pure, but for the names of time zones, which are the machine's; else [`Config::load`] and
+//! [`Config::check_files`] are the only places that touch the disk.
 
 pub mod env;
 
@@ -15,6 +16,7 @@ mod host;
 mod hub;
 mod load;
 mod path;
+pub mod placeholder;
 mod policies;
 mod prometheus;
 mod report;
@@ -45,5 +47,5 @@ pub use scrape::{Scheme, ScrapeConfig, ScrapeTarget, StaticConfig};
 pub use topology::{Dependency, Topology, TopologyComponent, TopologyEdge};
 pub use value::{
     AlertBudget, BudgetSpan, Bytes, CgroupPattern, ComponentName, DataRange, Listen, Pattern, Period, Scope,
-    Secret, SecretSource, Url, ValueError,
+    Secret, SecretSource, TimeOfDay, TimeZone, Url, ValueError,
 };

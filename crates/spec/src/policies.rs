@@ -1,11 +1,10 @@
 //! What Larnax is allowed to do.
 
-use jiff::civil::{Date, Time, Weekday};
-use jiff::tz::TimeZone;
+use jiff::civil::{Date, Weekday};
 use larnax_core::{ComponentId, Mode, Risk, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::value::{Period, Scope};
+use crate::value::{Period, Scope, TimeOfDay, TimeZone};
 
 /// What is allowed on some components. Of several that a component is meant by, the first holds. Where none is, Larnax observes: it
 /// says what it would do.
@@ -57,20 +56,58 @@ impl Default for Policy {
     }
 }
 
-/// A time in which people work on something.
+impl Policy {
+    /// Whether it is about a component.
+    pub fn means(&self, component: &ComponentId) -> bool {
+        self.on.iter().any(|scope| scope.0.matches(component.as_str()))
+    }
+}
+
+/// A time in which people work on something. The default is every whole day.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Maintenance {
     /// On which days it begins; empty means every day.
     pub days: Vec<Day>,
-    /// When it begins, as `22:00`.
-    pub from: String,
-    /// When it ends, as `06:00`; on the next day where that is not after `from`.
-    pub until: String,
-    /// The time zone, as `Europe/Brussels`; without it, UTC.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub time_zone: Option<String>,
+    /// When it begins. Example: `"22:00"`.
+    pub from: TimeOfDay,
+    /// When it ends; on the next day where that is not after `from`. Example: `"06:00"`.
+    pub until: TimeOfDay,
+    /// By whose clocks: a name, or a rule as in the variable `TZ`. Example: `Europe/Brussels`.
+    pub time_zone: TimeZone,
+}
+
+impl Maintenance {
+    /// Whether it is such a time. Where clocks are changed, it is never shorter than it is written: of a time that comes twice, it
+    /// begins with the first one and ends with the second.
+    pub fn holds(&self, now: Timestamp) -> bool {
+        let Ok(now) = jiff::Timestamp::from_nanosecond(i128::from(now.nanos())) else { return false };
+        let today = self.time_zone.zone().to_datetime(now).date();
+        // It may have begun yesterday.
+        [Some(today), today.yesterday().ok()].into_iter().flatten().any(|day| {
+            self.begins_on(day) && self.span(day).is_some_and(|(begin, end)| begin <= now && now < end)
+        })
+    }
+
+    /// Whether it is always such a time.
+    pub(crate) fn is_always(&self) -> bool {
+        let all = Day::ALL.iter().all(|day| self.days.contains(day));
+        (self.days.is_empty() || all) && self.from == self.until
+    }
+
+    fn begins_on(&self, day: Date) -> bool {
+        self.days.is_empty() || self.days.contains(&Day::of(day))
+    }
+
+    /// When it begins and ends, where it begins on this day; none at the end of all times.
+    fn span(&self, day: Date) -> Option<(jiff::Timestamp, jiff::Timestamp)> {
+        let zone = self.time_zone.zone();
+        let last = if self.until > self.from { day } else { day.tomorrow().ok()? };
+        let begin = zone.to_ambiguous_timestamp(self.from.on(day)).earlier().ok()?;
+        let end = zone.to_ambiguous_timestamp(self.until.on(last)).later().ok()?;
+        Some((begin, end))
+    }
 }
 
 /// A day of the week.
@@ -94,39 +131,11 @@ pub enum Day {
     Sun,
 }
 
-impl Policy {
-    /// Whether it is about a component.
-    pub fn means(&self, component: &ComponentId) -> bool {
-        self.on.iter().any(|scope| scope.0.matches(component.as_str()))
-    }
-}
-
-impl Maintenance {
-    /// Whether it is such a time. One that can't be read is none; the check of the config refuses it.
-    pub fn holds(&self, now: Timestamp) -> bool {
-        self.holds_at(now).unwrap_or(false)
-    }
-
-    fn holds_at(&self, now: Timestamp) -> Option<bool> {
-        let zone = match &self.time_zone {
-            Some(name) => TimeZone::get(name).ok()?,
-            None => TimeZone::UTC,
-        };
-        let (from, until): (Time, Time) = (self.from.parse().ok()?, self.until.parse().ok()?);
-        let now = jiff::Timestamp::from_millisecond(now.millis()).ok()?.to_zoned(zone);
-        let on = |date: Date| self.days.is_empty() || self.days.contains(&Day::of(date.weekday()));
-        let (today, time) = (now.date(), now.time());
-        Some(match until > from {
-            true => on(today) && (from..until).contains(&time),
-            // Over midnight: it began today, or yesterday and is not over.
-            false => (on(today) && time >= from) || (on(today.yesterday().ok()?) && time < until),
-        })
-    }
-}
-
 impl Day {
-    fn of(day: Weekday) -> Self {
-        match day {
+    const ALL: [Self; 7] = [Self::Mon, Self::Tue, Self::Wed, Self::Thu, Self::Fri, Self::Sat, Self::Sun];
+
+    fn of(date: Date) -> Self {
+        match date.weekday() {
             Weekday::Monday => Self::Mon,
             Weekday::Tuesday => Self::Tue,
             Weekday::Wednesday => Self::Wed,

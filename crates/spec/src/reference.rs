@@ -110,8 +110,8 @@ impl Page<'_> {
             let kind = self.kind(property);
             let default = match property.get("default") {
                 // A section's defaults stand in its own table.
-                Some(Value::Object(of)) if kind.starts_with('[') && !of.is_empty() => "see there".to_owned(),
-                Some(Value::Object(_)) if kind.starts_with('[') => "–".to_owned(),
+                Some(Value::Object(of)) if kind.contains("](#") && !of.is_empty() => "see there".to_owned(),
+                Some(Value::Object(_)) if kind.contains("](#") => "–".to_owned(),
                 Some(value) if !value.is_null() => format!("`{}`", plain(value)),
                 _ => "–".to_owned(),
             };

@@ -49,7 +49,112 @@ fn words() -> impl Strategy<Value = String> {
     prop::collection::vec(word, 0..60).prop_map(|words| words.concat())
 }
 
+/// A catalogue and policies with anything in any of their fields.
+fn acting() -> impl Strategy<Value = String> {
+    let field = prop::sample::select(vec![
+        "name",
+        "on",
+        "risk",
+        "timeout",
+        "cost",
+        "signal",
+        "pid_file",
+        "restart",
+        "run",
+        "stop_within",
+        "systemd",
+        "unit",
+        "cgroup",
+        "path",
+        "set",
+        "command",
+        "undo",
+        "folder",
+        "webhook",
+        "to",
+        "url",
+        "virsh",
+        "domain",
+        "record",
+        "file",
+        "mode",
+        "sure",
+        "share",
+        "most",
+        "within",
+        "maintenance",
+        "days",
+        "from",
+        "until",
+        "time_zone",
+        "most_risk",
+    ]);
+    let value = prop::sample::select(vec![
+        "a",
+        "'*'",
+        "['*', a/b]",
+        "[service/shop/*]",
+        "{}",
+        "[]",
+        "~",
+        "0",
+        "-1",
+        ".nan",
+        "1e400",
+        "5s",
+        "0s",
+        "act",
+        "safe",
+        "'{name}'",
+        "'{{'",
+        "'}'",
+        "'{nmae}'",
+        "[{}]",
+        "[a, '{x']",
+        "{a: b}",
+        "{memory.high: '{'}",
+        "{pid_file: a}",
+        "{run: [./a, '']}",
+        "{unit: -a}",
+        "{path: /../a}",
+        "{to: {url: 'http://a'}}",
+        "{to: http}",
+        "22:00",
+        "'25:61'",
+        "[{from: 22:00, days: [mon]}]",
+        "[{time_zone: 'A1B,M1.1.1,M2.2.2'}]",
+        "[{time_zone: ',,,'}]",
+        "é",
+    ]);
+    let map = prop::collection::btree_map(field, value, 0..8).prop_map(|map| {
+        let fields: Vec<String> = map.iter().map(|(field, value)| format!("{field}: {value}")).collect();
+        format!("{{{}}}", fields.join(", "))
+    });
+    let list = || prop::collection::vec(map.clone(), 0..4).prop_map(|maps| format!("[{}]", maps.join(", ")));
+    (list(), list()).prop_map(|(actions, policies)| format!("actions: {actions}\npolicies: {policies}\n"))
+}
+
 proptest! {
+    #[test]
+    fn no_catalogue_and_no_policy_makes_the_reader_panic(text in acting()) {
+        if let Ok((config, _)) = Config::from_yaml(&text, "f") {
+            let again = serde_json::to_string(&config).unwrap();
+            prop_assert_eq!(Config::from_yaml(&again, "f").unwrap().0.policies, config.policies);
+        }
+    }
+
+    #[test]
+    fn a_literal_text_stands_for_itself_and_no_text_is_too_strange(text in "[{}a-zé]{0,20}") {
+        use larnax_spec::placeholder::{Piece, literal, pieces};
+        let _ = pieces(&text);
+        let literal = literal(&text);
+        let plain: Option<String> = pieces(&literal).unwrap().into_iter().map(|piece| match piece {
+            Piece::Text(text) => Some(text),
+            Piece::Placeholder(_) => None,
+        }).collect();
+        prop_assert_eq!(plain, Some(text));
+    }
+
     #[test]
     fn no_text_makes_the_reader_panic(text in "\\PC{0,200}") {
         let _ = Config::from_yaml(&text, "f");

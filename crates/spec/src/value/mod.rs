@@ -10,6 +10,8 @@ mod pattern;
 mod period;
 mod scope;
 mod secret;
+mod time_of_day;
+mod time_zone;
 mod url;
 
 pub use alert_budget::{AlertBudget, BudgetSpan};
@@ -22,6 +24,8 @@ pub use pattern::Pattern;
 pub use period::Period;
 pub use scope::Scope;
 pub use secret::{Secret, SecretSource};
+pub use time_of_day::TimeOfDay;
+pub use time_zone::TimeZone;
 pub use url::Url;
 pub(crate) use url::check_authority;
 

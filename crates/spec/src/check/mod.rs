@@ -1,5 +1,8 @@
 //! What types can't say: values that don't fit together. Pure; what touches the disk is in [`crate::files`].
 
+mod actions;
+mod policies;
+
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -104,6 +107,8 @@ pub(crate) fn check(config: &Config, all: &mut Vec<Finding>) {
         hub.check(&mut findings);
     }
     config.topology.check(&mut findings);
+    actions::check(&config.actions, &mut findings);
+    policies::check(config, &mut findings);
     let detect = root.key("detect");
     positive(config.detect.warm_up, &detect.key("warm_up"), &mut findings);
     positive(config.detect.adopt_after, &detect.key("adopt_after"), &mut findings);
