@@ -5,7 +5,7 @@ use std::rc::Rc;
 use larnax_core::Offer;
 use larnax_spec::Action;
 
-use crate::actuators::{Command, Record};
+use crate::actuators::{Cgroup, Command, Record, Restart, Signal, Systemd, Virsh, Webhook};
 use crate::{ActError, Actuator};
 
 /// An action and how it is done.
@@ -48,6 +48,24 @@ fn actuator(action: &Action) -> Result<Rc<dyn Actuator>, ActError> {
     }
     if let Some(spec) = &action.command {
         found.push(Rc::new(Command::new(spec.clone())));
+    }
+    if let Some(spec) = &action.signal {
+        found.push(Rc::new(Signal::new(spec.clone())));
+    }
+    if let Some(spec) = &action.restart {
+        found.push(Rc::new(Restart::new(spec.clone())));
+    }
+    if let Some(spec) = &action.systemd {
+        found.push(Rc::new(Systemd::new(spec.clone())));
+    }
+    if let Some(spec) = &action.cgroup {
+        found.push(Rc::new(Cgroup::new(spec.clone())));
+    }
+    if let Some(spec) = &action.webhook {
+        found.push(Rc::new(Webhook::new(spec).map_err(|problem| error(problem.to_string()))?));
+    }
+    if let Some(spec) = &action.virsh {
+        found.push(Rc::new(Virsh::new(spec.clone())));
     }
     match (found.pop(), found.len()) {
         (Some(actuator), 0) => Ok(actuator),

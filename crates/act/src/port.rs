@@ -30,6 +30,8 @@ pub struct Task {
     pub component: ComponentId,
     /// When it must be over.
     pub deadline: Instant,
+    /// Whether the command has not expired: what was interrupted may then be finished as it was meant.
+    pub fresh: bool,
 }
 
 /// A change that failed, or may have.
@@ -101,7 +103,7 @@ impl Settled {
 /// [`undo`](Self::undo). The [executor](crate::Executor) keeps that order, and writes each step down before the next one.
 ///
 /// Implementers must not change anything that a user of the component could notice outside of `switch`, `undo` and `settle`; must not
-/// begin a change in `settle` that had not begun; must not leave anything running when a future is dropped; must not read a clock for
+/// do more in `settle` than finish what was begun; must not leave anything running when a future is dropped; must not read a clock for
 /// anything but the deadline; and must not put secrets into messages or into [`Held`]. `switch` and `undo` end by
 /// [`Task::deadline`]: the executor drops them soon after it.
 pub trait Actuator {

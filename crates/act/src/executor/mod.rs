@@ -165,6 +165,7 @@ impl Executor {
             action: command.action.clone(),
             component: command.component.clone(),
             deadline: Instant::now() + timeout_of(offered),
+            fresh: self.clock.now() <= command.expires,
         }
     }
 

@@ -91,7 +91,10 @@ impl Executor {
         }
         match report.effect {
             Effect::NotDone => {
-                return Err(format!("it was not done ({}), so there is nothing to take back", report.message));
+                return Err(format!(
+                    "it was not done ({}), so there is nothing to take back",
+                    report.message
+                ));
             }
             Effect::Unsure => {
                 return Err(

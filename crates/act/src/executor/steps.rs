@@ -126,6 +126,7 @@ impl Executor {
                 action: command.action,
                 component: command.component,
                 deadline: Instant::now(),
+                fresh: false,
             };
             let (effect, message) = match (&entry.switched, entry.began) {
                 (Some(message), _) => (Effect::Done, message.as_str()),
