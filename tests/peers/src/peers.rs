@@ -29,6 +29,8 @@ pub enum Peer {
     Initdb,
     /// The message broker: Erlang's machine, which runs it.
     RabbitMq,
+    /// What orders virtual machines about; it brings a driver whose machines exist only in its memory.
+    Virsh,
     /// VictoriaMetrics' scraper. Only the bench uses it.
     Vmagent,
     /// The counter of instructions, without the script around it, which looks for an installed one.
@@ -37,7 +39,7 @@ pub enum Peer {
 
 impl Peer {
     /// The peers that the tests need: all but those of the bench and the counter of instructions.
-    pub const OF_TESTS: [Peer; 9] = [
+    pub const OF_TESTS: [Peer; 10] = [
         Peer::Prometheus,
         Peer::Promtool,
         Peer::Alertmanager,
@@ -47,6 +49,7 @@ impl Peer {
         Peer::Postgres,
         Peer::Initdb,
         Peer::RabbitMq,
+        Peer::Virsh,
     ];
 
     /// The peers that the bench compares with.
@@ -64,6 +67,7 @@ impl Peer {
             Peer::Postgres => "postgres",
             Peer::Initdb => "initdb",
             Peer::RabbitMq => "beam.smp",
+            Peer::Virsh => "virsh",
             Peer::Vmagent => "vmagent",
             Peer::Valgrind => "valgrind.bin",
         }
@@ -78,6 +82,7 @@ impl Peer {
             Peer::StressNg => "stress-ng",
             Peer::Postgres | Peer::Initdb => POSTGRESQL,
             Peer::RabbitMq => "rabbitmq-server",
+            Peer::Virsh => "libvirt-clients",
             Peer::Vmagent => "victoria-metrics",
             Peer::Valgrind => "valgrind",
         }

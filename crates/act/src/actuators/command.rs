@@ -1,0 +1,99 @@
+//! Runs programs that the config names.
+
+use larnax_core::Wanted;
+use larnax_spec::CommandAction;
+use serde_json::json;
+
+use crate::program::{self, Ran};
+use crate::text::fill_path;
+use crate::{ActError, Actuator, Failed, Held, LocalFuture, Settled, Task};
+
+/// A program for the change, and perhaps one each that says what it would do, takes it back, or says whether it was done. They get
+/// `LARNAX_COMPONENT`, `LARNAX_ACTION` and `LARNAX_KEY`, and none of the agent's own variables.
+#[derive(Debug)]
+pub struct Command {
+    spec: CommandAction,
+}
+
+impl Command {
+    /// As the config says.
+    pub fn new(spec: CommandAction) -> Self {
+        Self { spec }
+    }
+
+    async fn run(&self, run: &[String], task: &Task) -> Result<Ran, ActError> {
+        let arguments = program::arguments(run, &task.component)?;
+        let folder =
+            self.spec.folder.as_deref().map(|folder| fill_path(folder, &task.component)).transpose()?;
+        program::run(&arguments, folder.as_deref(), task, task.deadline).await
+    }
+
+    async fn change(&self, run: &[String], task: &Task) -> Result<String, Failed> {
+        let ran = self.run(run, task).await?;
+        let message = format!("`{}` {}", run.first().map_or("", String::as_str), ran.words());
+        // A program that failed may have got half way.
+        if ran.succeeded() { Ok(message) } else { Err(Failed::unsure(message)) }
+    }
+}
+
+impl Actuator for Command {
+    fn can_undo(&self) -> bool {
+        !self.spec.undo.is_empty()
+    }
+
+    fn describe(&self, task: &Task, held: &Held) -> String {
+        let run = program::arguments(&self.spec.run, &task.component).unwrap_or_default();
+        let would = format!("would run {run:?}");
+        match held.get("says").and_then(Held::as_str) {
+            Some(says) if !says.is_empty() => format!("{would}: {says}"),
+            _ => would,
+        }
+    }
+
+    fn reserve<'a>(&'a self, task: &'a Task) -> LocalFuture<'a, Result<Held, ActError>> {
+        Box::pin(async move {
+            program::resolve(self.spec.run.first().map_or("", String::as_str))?;
+            program::arguments(&self.spec.run, &task.component)?;
+            if self.spec.dry_run.is_empty() {
+                return Ok(json!({}));
+            }
+            let ran = self.run(&self.spec.dry_run, task).await?;
+            if ran.succeeded() {
+                return Ok(json!({ "says": ran.output }));
+            }
+            let program = self.spec.dry_run.first().map_or("", String::as_str);
+            Err(ActError::cannot(format!("it can't be done now: `{program}` {}", ran.words())))
+        })
+    }
+
+    fn switch<'a>(&'a self, task: &'a Task, _held: &'a Held) -> LocalFuture<'a, Result<String, Failed>> {
+        Box::pin(self.change(&self.spec.run, task))
+    }
+
+    fn undo<'a>(&'a self, task: &'a Task, _held: &'a Held) -> LocalFuture<'a, Result<String, Failed>> {
+        Box::pin(self.change(&self.spec.undo, task))
+    }
+
+    fn settle<'a>(&'a self, task: &'a Task, _held: &'a Held) -> LocalFuture<'a, Settled> {
+        Box::pin(async move {
+            // What the check says counts only when nothing is under way any more; the check itself needs a share of the time.
+            let half =
+                tokio::time::Instant::now() + task.deadline.duration_since(tokio::time::Instant::now()) / 2;
+            if let Some(pid) = program::left_running(&task.key, half).await {
+                return Settled::unknown(format!("process {pid}, which was started for it, still runs"));
+            }
+            if self.spec.check.is_empty() {
+                let what = if task.wanted == Wanted::Undo { "taken back" } else { "done" };
+                return Settled::unknown(format!("no `check` says whether it was {what}"));
+            }
+            match self.run(&self.spec.check, task).await {
+                Err(problem) => Settled::unknown(problem.to_string()),
+                Ok(ran) => match ran.status.and_then(|status| status.code()) {
+                    Some(0) => Settled::after(format!("the check {}", ran.words())),
+                    Some(1) => Settled::before(format!("the check {}", ran.words())),
+                    _ => Settled::unknown(format!("the check {}", ran.words())),
+                },
+            }
+        })
+    }
+}

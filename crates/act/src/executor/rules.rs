@@ -1,0 +1,111 @@
+//! What is refused, before anything is touched.
+
+use std::time::Duration;
+
+use larnax_core::{Command, Effect, Wanted};
+
+use super::Executor;
+use crate::text::shorten;
+use crate::{Held, Offered};
+
+/// The longest text of a command, in bytes. They are written down before they are believed.
+pub(super) const MAX_TEXT: usize = 256;
+
+/// Nothing is ordered for later than this. An agent whose clock is far behind, as after a start without a network, would otherwise take
+/// what is long over for fresh; and what hasn't expired has to be remembered.
+const MOST_AHEAD: Duration = Duration::from_secs(86_400);
+
+/// Whether it can be a command of a hub at all.
+pub(super) fn well_formed(command: &Command) -> Result<(), String> {
+    for (what, text) in [("action", &command.action), ("epoch", &command.authority.epoch)] {
+        if text.is_empty() || text.len() > MAX_TEXT {
+            return Err(format!("its {what} has {} bytes, expected 1 to {MAX_TEXT}", text.len()));
+        }
+    }
+    let key = Command::key(command.plan, command.wanted);
+    if command.key != key {
+        return Err(format!("its key is `{}`, expected `{key}`", shorten(&command.key, 40)));
+    }
+    Ok(())
+}
+
+impl Executor {
+    /// How it is done, and for taking back what was held; or why it is not done.
+    pub(super) fn may(&self, command: &Command) -> Result<(Offered, Option<Held>), String> {
+        let Some(offered) = self.offered(&command.action) else {
+            return Err(format!("the action `{}` is not offered here", shorten(&command.action, 80)));
+        };
+        if !offered.offer.is_for(&command.component) {
+            return Err(format!("the action `{}` is not offered for {}", command.action, command.component));
+        }
+        let now = self.clock.now();
+        if now > command.expires {
+            return Err(format!("it came {:.1} s too late", now.since(command.expires)));
+        }
+        if command.expires > now.plus(MOST_AHEAD) {
+            return Err(format!(
+                "it expires in {:.0} s, expected {} at most: the clocks of hub and agent may differ",
+                command.expires.since(now),
+                MOST_AHEAD.as_secs()
+            ));
+        }
+        let journal = self.journal.borrow();
+        match journal.authority(&command.authority.epoch) {
+            Some(seen) if command.authority.number < seen => {
+                return Err(format!("another hub has taken over: {} < {seen}", command.authority.number));
+            }
+            _ => {}
+        }
+        let held = match command.wanted {
+            Wanted::Undo => Some(self.to_undo(command, &offered)?),
+            Wanted::Do | Wanted::DryRun => None,
+        };
+        let same = journal.open_entries().find(|entry| entry.command.component == command.component);
+        if let Some(other) = same {
+            return Err(format!(
+                "busy: `{}` is being done to {} (plan {})",
+                other.command.action, command.component, other.command.plan
+            ));
+        }
+        if journal.is_full() {
+            return Err("too many commands to remember; some are forgotten when they have expired".to_owned());
+        }
+        Ok((offered, held))
+    }
+
+    /// What was held when the plan's action was done.
+    fn to_undo(&self, command: &Command, offered: &Offered) -> Result<Held, String> {
+        let done = self.entry(&Command::key(command.plan, Wanted::Do));
+        let Some((entry, report)) = done.and_then(|entry| entry.report.clone().map(|report| (entry, report)))
+        else {
+            return Err(format!(
+                "nothing was done here for plan {}, so there is nothing to take back",
+                command.plan
+            ));
+        };
+        if entry.command.action != command.action || entry.command.component != command.component {
+            return Err(format!(
+                "plan {} did `{}` to {}: only that can be taken back",
+                command.plan, entry.command.action, entry.command.component
+            ));
+        }
+        match report.effect {
+            Effect::NotDone => {
+                return Err(format!(
+                    "it was not done ({}), so there is nothing to take back",
+                    report.message
+                ));
+            }
+            Effect::Unsure => {
+                return Err(
+                    "nobody knows whether it was done: look yourself before it is taken back".to_owned()
+                );
+            }
+            Effect::Done => {}
+        }
+        if !entry.can_undo || !offered.actuator.can_undo() {
+            return Err(format!("`{}` can't be taken back", command.action));
+        }
+        entry.held.ok_or_else(|| "the state before isn't known any more".to_owned())
+    }
+}
