@@ -17,7 +17,8 @@ use tokio::sync::Notify;
 use crate::faults::Keeper;
 use crate::http::{self, Answer};
 use crate::load::Load;
-use crate::{Active, Order, Role, ShopError};
+use crate::mend::{Answered, Mend};
+use crate::{Active, Order, Remedy, Role, ShopError};
 
 /// How long an answer to an order may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -96,6 +97,10 @@ impl Admin {
                 keeper.end_all().await;
                 http::json(StatusCode::OK, &self.report())
             }
+            (&Method::POST, "/mend", Some(keeper), _) => match serde_json::from_slice(&body) {
+                Ok(Mend { remedy }) => http::json(StatusCode::OK, &self.mend(keeper, remedy).await),
+                Err(error) => http::text(StatusCode::BAD_REQUEST, error.to_string()),
+            },
             (&Method::POST, "/traffic", _, Some(load)) => obey(&body, |step: TrafficStep| {
                 load.step(step.factor, Duration::try_from_secs_f64(step.seconds))
             }),
@@ -105,6 +110,14 @@ impl Admin {
             }
             _ => http::text(StatusCode::NOT_FOUND, "it does not do that"),
         }
+    }
+
+    async fn mend(&self, keeper: &Keeper, remedy: Remedy) -> Answered {
+        // First, so that whoever gives up waiting has not ended faults without the price of it.
+        if remedy.starts_again() {
+            self.restart.notify_one();
+        }
+        Answered { ended: keeper.mend(remedy).await, restarts: self.restarts }
     }
 
     fn report(&self) -> Report {
@@ -157,7 +170,10 @@ impl Orderer {
         order: &O,
     ) -> Result<A, ShopError> {
         let failed = |reason: String| ShopError::NoAnswer { role: self.role.to_string(), reason };
-        let (status, body) = self.exchange(method, path, order).map_err(failed)?;
+        let auth = Auth::bearer(SecretSource::Inline(self.token.clone()));
+        let order = serde_json::to_vec(order).map_err(|error| failed(error.to_string()))?;
+        let answer = exchange(auth, method, &format!("http://{}{path}", self.address), &order);
+        let (status, body) = answer.map_err(failed)?;
         if status == StatusCode::BAD_REQUEST {
             return Err(ShopError::Order(String::from_utf8_lossy(&body).into_owned()));
         }
@@ -166,25 +182,24 @@ impl Orderer {
         }
         serde_json::from_slice(&body).map_err(|error| failed(error.to_string()))
     }
+}
 
-    fn exchange(
-        &self,
-        method: Method,
-        path: &str,
-        order: &impl Serialize,
-    ) -> Result<(StatusCode, Vec<u8>), String> {
-        let url = Url::parse(&format!("http://{}{path}", self.address)).map_err(|error| error.to_string())?;
-        let order = serde_json::to_vec(order).map_err(|error| error.to_string())?;
-        let auth = Auth::bearer(SecretSource::Inline(self.token.clone()));
-        let options = ClientOptions { timeout: PATIENCE, auth, ..ClientOptions::default() };
-        wait(async {
-            let mut client = Client::new(options).map_err(|error| error.to_string())?;
-            let mut body = Vec::new();
-            let request = larnax_http::Request { method, url: &url, headers: &[], body: &order };
-            let response = client.send(request, &mut body).await.map_err(|error| error.to_string())?;
-            Ok((response.status(), body))
-        })
-    }
+/// Whether a service answers customers. Blocks.
+pub(crate) fn serves(address: SocketAddr) -> bool {
+    let answer = exchange(Auth::default(), Method::GET, &format!("http://{address}/healthy"), &[]);
+    answer.is_ok_and(|(status, _)| status.is_success())
+}
+
+fn exchange(auth: Auth, method: Method, url: &str, body: &[u8]) -> Result<(StatusCode, Vec<u8>), String> {
+    let url = Url::parse(url).map_err(|error| error.to_string())?;
+    let options = ClientOptions { timeout: PATIENCE, auth, ..ClientOptions::default() };
+    wait(async {
+        let mut client = Client::new(options).map_err(|error| error.to_string())?;
+        let mut answer = Vec::new();
+        let request = larnax_http::Request { method, url: &url, headers: &[], body };
+        let response = client.send(request, &mut answer).await.map_err(|error| error.to_string())?;
+        Ok((response.status(), answer))
+    })
 }
 
 fn wait<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {

@@ -5,17 +5,28 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::{Active, Checked, Effects, Fault, Order, run};
-use crate::{Service, ShopError};
+use super::{Active, Checked, Effects, Fault, Order, Switch, run};
+use crate::mend::ROUTES_CHANGE;
+use crate::{Remedy, Service, ShopError, process};
 
 struct Running {
     order: Checked,
     deadline: Instant,
     task: JoinHandle<()>,
+}
+
+/// A fault of the world around a process, which is there when the process is started again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    order: Checked,
+    /// When it ends, by [`process::clock`].
+    ends: f64,
 }
 
 /// The faults of a service. All undo what they did when they end, and when the keeper's runtime does.
@@ -42,12 +53,33 @@ impl Keeper {
             let (service, fault) = (self.service, order.fault);
             return Err(ShopError::Order(format!("{service} has {fault} already; end it first, or wait")));
         }
-        let work = run::prepare(&order, &self.folder, Arc::clone(&self.effects))?;
-        let deadline = Instant::now() + order.time;
+        let left = order.time;
+        self.run(order, left)
+    }
+
+    /// Goes on with a fault of the process' earlier life; if its time is over by now, undoes it. Must be called on a runtime that
+    /// takes local tasks.
+    ///
+    /// # Errors
+    /// When the machine has no room for it any more; then it is undone.
+    pub(crate) fn resume(&self, kept: Kept) -> Result<(), ShopError> {
+        let left = Duration::try_from_secs_f64(kept.ends - process::clock()).unwrap_or_default();
+        let left = left.min(kept.order.time);
+        self.run(kept.order, left).map(drop)
+    }
+
+    /// The last part of a fault, so long.
+    fn run(&self, order: Checked, left: Duration) -> Result<Active, ShopError> {
+        let over = order.time.saturating_sub(left);
+        let work = run::prepare(&order, over, &self.folder, Arc::clone(&self.effects))?;
+        let deadline = Instant::now() + left;
         let fault = order.fault;
         let running = Rc::clone(&self.running);
         let task = tokio::task::spawn_local(async move {
-            let _ = tokio::time::timeout_at(deadline, work).await;
+            // Not begun where nothing is left of it: one poll of what grows would be all of it at once.
+            if !left.is_zero() {
+                let _ = tokio::time::timeout_at(deadline, work).await;
+            }
             running.borrow_mut().remove(&fault);
         });
         let began = Running { order, deadline, task };
@@ -63,21 +95,62 @@ impl Keeper {
 
     /// Ends all faults; what they did is undone when this returns.
     pub(crate) async fn end_all(&self) {
-        let running = std::mem::take(&mut *self.running.borrow_mut());
-        for task in running.into_values().map(|running| running.task) {
-            task.abort();
-            let _ = task.await;
+        self.end(|_| true).await;
+    }
+
+    /// Ends what a remedy ends, and says what that was. Whoever gives up waiting for it has done all of it or nothing.
+    pub(crate) async fn mend(&self, remedy: Remedy) -> Vec<Fault> {
+        if remedy == Remedy::Reroute {
+            let detour = run::turn(Arc::clone(&self.effects), Switch::Detour, Effects::DETOUR_MS);
+            let _ = tokio::time::timeout(ROUTES_CHANGE, detour).await;
         }
+        let ended = self.end(|fault| remedy.ends(fault)).await;
+        if remedy == Remedy::CleanUp {
+            // The journal too: what still writes to it begins another one.
+            for file in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+                let _ = std::fs::remove_file(file.path());
+            }
+        }
+        ended
+    }
+
+    /// Before the process is started again: ends what lives in it, and says what stays. What stays is undone if the process goes
+    /// on after all, and not if another program takes its place before anything else runs on this thread.
+    pub(crate) async fn leave(&self) -> Vec<Kept> {
+        self.end(|fault| Remedy::Restart.ends(fault)).await;
+        let now = process::clock();
+        let keep = |running: &Running| Kept { order: running.order.clone(), ends: now + running.left() };
+        self.running.borrow().values().map(keep).collect()
+    }
+
+    /// All are told to end before the first is waited for, so that nobody who gives up leaves half of them.
+    async fn end(&self, which: impl Fn(Fault) -> bool) -> Vec<Fault> {
+        let ending: Vec<(Fault, Running)> =
+            self.running.borrow_mut().extract_if(.., |fault, _| which(*fault)).collect();
+        for (_, running) in &ending {
+            running.task.abort();
+        }
+        let mut ended = Vec::with_capacity(ending.len());
+        for (fault, running) in ending {
+            let _ = running.task.await;
+            ended.push(fault);
+        }
+        ended
     }
 }
 
 impl Running {
+    /// In seconds.
+    fn left(&self) -> f64 {
+        self.deadline.saturating_duration_since(Instant::now()).as_secs_f64()
+    }
+
     fn active(&self) -> Active {
         Active {
             fault: self.order.fault,
             strength: self.order.strength,
             to: self.order.to,
-            ends_in: self.deadline.saturating_duration_since(Instant::now()).as_secs_f64(),
+            ends_in: self.left(),
         }
     }
 }
