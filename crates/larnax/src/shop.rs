@@ -27,16 +27,17 @@ Examples:
 
 const MEND_HELP: &str = "\
 Remedies, and the faults that they end:
-  restart     the service is started again   cpu-hog, cpu-leak, memory-leak, fork-flood, file-leak, stop, freeze
-  clean-up    its temporary folder is empty  disk-fill
-  reroute     its messages go another way    link-delay, link-loss, slow-dependency
-  roll-back   the release before is started  latency, error-rate, and all that a restart ends
+  restart     cpu-hog, cpu-leak, memory-leak, fork-flood, file-leak, stop, freeze
+  clean-up    disk-fill
+  reroute     link-delay, link-loss, slow-dependency
+  roll-back   latency, error-rate, and all that a restart ends
 
 Examples:
   larnax shop mend restart --on stock
   larnax shop mend roll-back --on pay --dry-run
 
-It returns when the service serves again, within ten seconds. A remedy that ends nothing is taken all the same, and costs the same.";
+It returns when the service serves again, within ten seconds.
+A remedy that ends nothing is taken all the same, and costs the same.";
 
 /// How often the shop in the foreground looks whether all are there.
 const LOOK: Duration = Duration::from_secs(1);
@@ -95,7 +96,8 @@ struct UpArgs {
 
 #[derive(Debug, Args)]
 struct MendArgs {
-    /// What is done: restart, clean-up, reroute or roll-back
+    /// restart: starts the service again; clean-up: empties its temporary folder; reroute: sends its messages another way;
+    /// roll-back: starts the release before
     remedy: Remedy,
     /// To which service: web, orders, stock or pay
     #[arg(long, value_name = "SERVICE")]

@@ -154,3 +154,84 @@ impl Running {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn alone(test: impl Future<Output = ()>) {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build_local(Default::default())
+            .unwrap()
+            .block_on(test);
+    }
+
+    fn keeper(folder: &std::path::Path) -> (Keeper, Arc<Effects>) {
+        let effects = Arc::new(Effects::new());
+        (Keeper::new(Service::Orders, folder.to_owned(), Arc::clone(&effects)), effects)
+    }
+
+    #[test]
+    fn the_next_life_has_what_is_outside_of_the_process_and_its_deadline() {
+        let folder = tempfile::tempdir().unwrap();
+        alone(async {
+            let (first, _) = keeper(folder.path());
+            for fault in Fault::ALL.into_iter().filter(|fault| !matches!(fault, Fault::ForkFlood)) {
+                first.begin(&Order::new(fault, 600.0)).unwrap();
+            }
+            let kept = first.leave().await;
+            let written = serde_json::to_vec(&kept).unwrap();
+            let (second, effects) = keeper(folder.path());
+            for kept in serde_json::from_slice::<Vec<Kept>>(&written).unwrap() {
+                second.resume(kept).unwrap();
+            }
+            tokio::task::yield_now().await;
+            let there: Vec<Fault> = second.active().iter().map(|active| active.fault).collect();
+            let outside = Fault::ALL.into_iter().filter(|fault| fault.remedy() != Remedy::Restart);
+            assert_eq!(there, outside.collect::<Vec<_>>());
+            for (active, before) in second.active().iter().zip(first.active()) {
+                assert!((active.ends_in - before.ends_in).abs() < 1.0, "{active:?} {before:?}");
+                assert_eq!((active.strength, active.to), (before.strength, before.to));
+            }
+            assert_eq!(effects.get(Switch::LinkDelay), 60.0);
+        });
+    }
+
+    #[test]
+    fn a_fault_whose_time_ended_while_nobody_was_there_is_undone() {
+        let folder = tempfile::tempdir().unwrap();
+        let fill = folder.path().join("fill");
+        fs::write(&fill, "much").unwrap();
+        alone(async {
+            let (keeper, effects) = keeper(folder.path());
+            for fault in [Fault::DiskFill, Fault::LinkDelay] {
+                let order = Order::new(fault, 600.0).check(Service::Orders).unwrap();
+                keeper.resume(Kept { order, ends: process::clock() - 1.0 }).unwrap();
+            }
+            while !keeper.active().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            assert!(!fill.exists() && effects.get(Switch::LinkDelay) == 0.0);
+        });
+    }
+
+    #[test]
+    fn a_reroute_that_nobody_waits_for_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        alone(async {
+            let (keeper, effects) = keeper(folder.path());
+            keeper.begin(&Order::new(Fault::LinkLoss, 60.0)).unwrap();
+            {
+                let mending = std::pin::pin!(keeper.mend(Remedy::Reroute));
+                let _ = tokio::time::timeout(Duration::from_millis(1), mending).await;
+            }
+            assert_eq!(effects.get(Switch::Detour), 0.0);
+            assert_eq!(keeper.active().len(), 1);
+            assert_eq!(keeper.mend(Remedy::Reroute).await, [Fault::LinkLoss]);
+            assert_eq!((effects.get(Switch::LinkLoss), keeper.active().len()), (0.0, 0));
+        });
+    }
+}
