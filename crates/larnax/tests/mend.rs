@@ -91,7 +91,7 @@ fn what_a_remedy_ends_is_no_longer_felt() {
     }
 
     let fill = place.path().join("shop/data/stock/fill");
-    shop.inject(Service::Stock, &order(Fault::DiskFill, 1.0, 4.0)).unwrap();
+    shop.inject(Service::Stock, &order(Fault::DiskFill, 60.0, 200.0)).unwrap();
     wait("a full disk", || metric(&shop, Service::Stock, "data_folder_bytes") > 1e6);
     let before = metric(&shop, Service::Stock, "service_restarts_total");
     shop.mend(Service::Stock, Remedy::CleanUp).unwrap();
@@ -104,8 +104,8 @@ fn a_service_that_is_started_again_keeps_what_lies_outside_of_it_until_its_deadl
     let (shop, place) = open(0.1);
     let (stock, fill) = (Service::Stock, place.path().join("shop/data/stock/fill"));
     let size = || fs::metadata(&fill).map_or(0, |file| file.len());
-    shop.inject(stock, &order(Fault::DiskFill, 5.0, 20.0)).unwrap();
-    shop.inject(stock, &order(Fault::LinkDelay, 5.0, 300.0)).unwrap();
+    shop.inject(stock, &order(Fault::DiskFill, 300.0, 200.0)).unwrap();
+    shop.inject(stock, &order(Fault::LinkDelay, 300.0, 300.0)).unwrap();
     wait("a file", || size() > 0);
     for _ in 0..2 {
         let (bytes, before) = (size(), active(&shop, stock));
@@ -117,14 +117,20 @@ fn a_service_that_is_started_again_keeps_what_lies_outside_of_it_until_its_deadl
         wait("more of it", || size() > bytes);
         let began = Instant::now();
         assert_eq!(get(shop.address(stock).unwrap(), "/items").0, 200);
-        assert!(began.elapsed() > Duration::from_millis(300));
+        assert!(began.elapsed() > Duration::from_millis(200));
     }
+    shop.end_faults(stock).unwrap();
+    assert!(!fill.exists());
+
+    shop.inject(stock, &order(Fault::DiskFill, 3.0, 20.0)).unwrap();
+    shop.inject(stock, &order(Fault::LinkDelay, 3.0, 300.0)).unwrap();
+    shop.mend(stock, Remedy::Restart).unwrap();
     wait("the deadline", || faults(&shop, stock) == 0);
     assert!(!fill.exists());
     // And it is over for the lives to come.
     shop.mend(stock, Remedy::Restart).unwrap();
     assert_eq!((faults(&shop, stock), fill.exists()), (0, false));
-    assert_eq!(shop.report(Role::Service(stock)).unwrap().restarts, 3);
+    assert_eq!(shop.report(Role::Service(stock)).unwrap().restarts, 4);
 }
 
 #[test]

@@ -12,12 +12,12 @@ use larnax_http::{Auth, Client, ClientOptions, Secret, SecretSource, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use crate::faults::Keeper;
 use crate::http::{self, Answer};
 use crate::load::Load;
-use crate::mend::{Answered, Mend};
+use crate::mend::{AWAY, Answered, Mend};
 use crate::{Active, Order, Remedy, Role, ShopError};
 
 /// How long an answer to an order may take.
@@ -70,8 +70,8 @@ pub(crate) struct Admin {
     pub(crate) keeper: Option<Keeper>,
     /// None for services.
     pub(crate) load: Option<Rc<Load>>,
-    /// Told when the process is to be started again.
-    pub(crate) restart: Notify,
+    /// Says that the process is to be started again, and how long it is to be away.
+    pub(crate) again: watch::Sender<Option<Duration>>,
 }
 
 impl Admin {
@@ -105,17 +105,21 @@ impl Admin {
                 load.step(step.factor, Duration::try_from_secs_f64(step.seconds))
             }),
             (&Method::POST, "/restart", _, _) => {
-                self.restart.notify_one();
+                self.start_again(Duration::ZERO);
                 http::json(StatusCode::OK, &self.report())
             }
             _ => http::text(StatusCode::NOT_FOUND, "it does not do that"),
         }
     }
 
+    fn start_again(&self, away: Duration) {
+        self.again.send_modify(|again| *again = (*again).max(Some(away)));
+    }
+
     async fn mend(&self, keeper: &Keeper, remedy: Remedy) -> Answered {
         // First, so that whoever gives up waiting has not ended faults without the price of it.
         if remedy.starts_again() {
-            self.restart.notify_one();
+            self.start_again(AWAY);
         }
         Answered { ended: keeper.mend(remedy).await, restarts: self.restarts }
     }

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Fault, Service, ShopError};
 
+/// How long a service is away that a remedy starts again: what runs in production seldom starts sooner. The decoy `restart` is a
+/// deploy that takes care, and is away for some milliseconds only.
+pub(crate) const AWAY: Duration = Duration::from_secs(1);
 /// How long a change of routes is felt.
 pub(crate) const ROUTES_CHANGE: Duration = Duration::from_millis(500);
 

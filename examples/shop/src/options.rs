@@ -31,6 +31,9 @@ pub(crate) struct ServeOptions {
     pub(crate) seed: u64,
     /// How often it was started again.
     pub(crate) restarts: u64,
+    /// How long it is away before it serves, in seconds.
+    #[serde(default)]
+    pub(crate) away_seconds: f64,
     /// The faults that it had when it was started again and still has.
     #[serde(default)]
     pub(crate) faults: Vec<Kept>,

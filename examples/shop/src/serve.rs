@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use crate::admin::Admin;
 use crate::faults::{Effects, Keeper};
@@ -24,6 +24,11 @@ use crate::{Role, ShopError, process};
 
 /// How long the answer to the order for a restart has to get away.
 const ANSWER_FIRST: Duration = Duration::from_millis(50);
+
+/// How long a process that is started again waits for its port: while it is closed, a client's own end may be there.
+const PORT_TAKEN: Duration = Duration::from_secs(3);
+/// How often it looks.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Runs a process of the shop as `file` says, which [`Shop::start`](crate::Shop::start) wrote, until it gets SIGTERM or
 /// SIGINT. Says on standard output where it serves.
@@ -59,7 +64,10 @@ pub fn serve(file: &Path) -> Result<(), ShopError> {
 async fn run(file: &Path, mut options: ServeOptions, token: String) -> Result<(), ShopError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(ShopError::System)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ShopError::System)?;
-    let (orders, admin_address) = bind(options.admin)?;
+    let away = std::mem::take(&mut options.away_seconds);
+    tokio::time::sleep(Duration::try_from_secs_f64(away).unwrap_or_default()).await;
+    let patience = if options.restarts == 0 { Duration::ZERO } else { PORT_TAKEN };
+    let (orders, admin_address) = bind(options.admin, patience).await?;
     let started = Instant::now();
     let mut admin = Admin {
         role: options.role,
@@ -68,12 +76,12 @@ async fn run(file: &Path, mut options: ServeOptions, token: String) -> Result<()
         token,
         keeper: None,
         load: None,
-        restart: Notify::new(),
+        again: watch::Sender::new(None),
     };
     let mut listen = admin_address;
     match options.role {
         Role::Service(service) => {
-            let (listener, address) = bind(options.listen)?;
+            let (listener, address) = bind(options.listen, patience).await?;
             listen = address;
             let effects = Arc::new(Effects::new());
             let keeper = Keeper::new(service, options.folder.clone(), Arc::clone(&effects));
@@ -104,33 +112,46 @@ async fn run(file: &Path, mut options: ServeOptions, token: String) -> Result<()
     announce(&ready);
     let admin = Rc::new(admin);
     let again = tokio::select! {
-        _ = terminate.recv() => false,
-        _ = interrupt.recv() => false,
-        () = told_to_restart(&admin) => true,
-        () = Rc::clone(&admin).serve(orders) => false,
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        away = told_to_start_again(&admin) => away,
+        () = Rc::clone(&admin).serve(orders) => None,
     };
     match &admin.keeper {
-        Some(keeper) if again => options.faults = keeper.leave().await,
+        Some(keeper) if again.is_some() => options.faults = keeper.leave().await,
         Some(keeper) => keeper.end_all().await,
         None => {}
     }
-    if again {
-        let restarts = options.restarts + 1;
+    if let Some(away) = again {
+        options.listen = ready.listen;
+        options.admin = ready.admin;
+        options.restarts += 1;
+        options.away_seconds = away.as_secs_f64();
         // Here and not by the caller: what `leave` left is undone when this function ends.
-        start_again(file, &ServeOptions { listen: ready.listen, admin: ready.admin, restarts, ..options })?;
+        start_again(file, &options)?;
     }
     Ok(())
 }
 
-async fn told_to_restart(admin: &Admin) {
-    admin.restart.notified().await;
+/// How long it is to be away.
+async fn told_to_start_again(admin: &Admin) -> Option<Duration> {
+    let _ = admin.again.subscribe().wait_for(Option::is_some).await;
     tokio::time::sleep(ANSWER_FIRST).await;
+    *admin.again.borrow()
 }
 
 /// With SO_REUSEADDR, as the standard library does: a port that was closed a moment ago can be opened again.
-fn bind(address: SocketAddr) -> Result<(StdListener, SocketAddr), ShopError> {
+async fn bind(address: SocketAddr, patience: Duration) -> Result<(StdListener, SocketAddr), ShopError> {
     let failed = |reason| ShopError::Listen { address, reason };
-    let listener = StdListener::bind(address).map_err(failed)?;
+    let began = Instant::now();
+    let listener = loop {
+        match StdListener::bind(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && began.elapsed() < patience => {
+                tokio::time::sleep(LOOK).await;
+            }
+            bound => break bound.map_err(failed)?,
+        }
+    };
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
 }

@@ -138,6 +138,7 @@ impl Shop {
             folder: self.folder.data(role),
             seed: options.seed,
             restarts: 0,
+            away_seconds: 0.0,
             faults: Vec::new(),
             calls,
             requests_per_second: options.requests_per_second,
