@@ -92,18 +92,22 @@ impl Admin {
         };
         match (&head.method, head.uri.path(), &self.keeper, &self.load) {
             (&Method::GET, "/status", _, _) => http::json(StatusCode::OK, &self.report()),
-            (&Method::POST, "/faults", Some(keeper), _) => obey(&body, |order: Order| keeper.begin(&order)),
+            (&Method::POST, "/faults", Some(keeper), _) => {
+                obey(&body, async |order: Order| keeper.begin(&order).await).await
+            }
             (&Method::DELETE, "/faults", Some(keeper), _) => {
                 keeper.end_all().await;
                 http::json(StatusCode::OK, &self.report())
             }
-            (&Method::POST, "/mend", Some(keeper), _) => match serde_json::from_slice(&body) {
-                Ok(Mend { remedy }) => http::json(StatusCode::OK, &self.mend(keeper, remedy).await),
-                Err(error) => http::text(StatusCode::BAD_REQUEST, error.to_string()),
-            },
-            (&Method::POST, "/traffic", _, Some(load)) => obey(&body, |step: TrafficStep| {
-                load.step(step.factor, Duration::try_from_secs_f64(step.seconds))
-            }),
+            (&Method::POST, "/mend", Some(keeper), _) => {
+                obey(&body, async |Mend { remedy }| Ok(self.mend(keeper, remedy).await)).await
+            }
+            (&Method::POST, "/traffic", _, Some(load)) => {
+                let step = async |step: TrafficStep| {
+                    load.step(step.factor, Duration::try_from_secs_f64(step.seconds))
+                };
+                obey(&body, step).await
+            }
             (&Method::POST, "/restart", _, _) => {
                 self.start_again(Duration::ZERO);
                 http::json(StatusCode::OK, &self.report())
@@ -135,14 +139,18 @@ impl Admin {
     }
 }
 
-fn obey<O: DeserializeOwned, A: Serialize>(
+async fn obey<O: DeserializeOwned, A: Serialize>(
     body: &[u8],
-    act: impl FnOnce(O) -> Result<A, ShopError>,
+    act: impl AsyncFnOnce(O) -> Result<A, ShopError>,
 ) -> Answer {
-    let done = serde_json::from_slice(body).map_err(|error| error.to_string());
-    match done.and_then(|order| act(order).map_err(|error| error.to_string())) {
+    let refuse = |refusal: String| http::text(StatusCode::BAD_REQUEST, refusal);
+    let order = match serde_json::from_slice(body) {
+        Ok(order) => order,
+        Err(error) => return refuse(error.to_string()),
+    };
+    match act(order).await {
         Ok(done) => http::json(StatusCode::OK, &done),
-        Err(refusal) => http::text(StatusCode::BAD_REQUEST, refusal),
+        Err(refusal) => refuse(refusal.to_string()),
     }
 }
 

@@ -86,7 +86,7 @@ async fn run(file: &Path, mut options: ServeOptions, token: String) -> Result<()
             let effects = Arc::new(Effects::new());
             let keeper = Keeper::new(service, options.folder.clone(), Arc::clone(&effects));
             for kept in std::mem::take(&mut options.faults) {
-                if let Err(error) = keeper.resume(kept) {
+                if let Err(error) = keeper.resume(kept).await {
                     let _ = writeln!(io::stderr(), "{error}");
                 }
             }
