@@ -17,7 +17,8 @@ Examples:
   larnax inject latency --on stock --strength 300 --for 30s
   larnax inject slow-dependency --on web --to stock
   larnax inject --decoy restart --on pay          harmless
-  larnax inject --stop                            ends all faults now
+  larnax inject --stop                            ends all faults now, as if they had never been
+  larnax shop mend restart --on orders            ends what a restart ends
 
 The service itself ends the fault when its time is over, whatever becomes of this command. Needs `larnax shop up`.";
 
@@ -99,7 +100,13 @@ fn list() -> String {
                 || "–".to_owned(),
                 |known| format!("{} {}, at most {}", known.default, known.unit, known.most),
             );
-            vec![fault.to_string(), fault.summary().to_owned(), fault.usual_place().to_string(), strength]
+            vec![
+                fault.to_string(),
+                fault.summary().to_owned(),
+                fault.usual_place().to_string(),
+                strength,
+                fault.remedy().to_string(),
+            ]
         })
         .collect();
     let decoys: Vec<Vec<String>> = Decoy::ALL
@@ -111,7 +118,7 @@ fn list() -> String {
         .collect();
     format!(
         "{}\n{}",
-        columns(&["FAULT", "THE SERVICE", "USUALLY ON", "STRENGTH"], &faults),
+        columns(&["FAULT", "THE SERVICE", "USUALLY ON", "STRENGTH", "MENDED BY"], &faults),
         columns(&["DECOY", "WHAT HAPPENS", "USUALLY ON"], &decoys)
     )
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use larnax_shop::{Active, Process, Report, Role, Shop, ShopOptions};
+use larnax_shop::{Active, Process, Remedy, Report, Role, Service, Shop, ShopOptions};
 use larnax_spec::Environment;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,9 +20,24 @@ pub(crate) const SHOP_HELP: &str = "\
 Examples:
   larnax shop up                      start it in the background
   larnax shop status                  what runs, and what is broken
+  larnax shop mend restart --on pay   end a fault as it would be ended in the real world
   larnax shop down                    end it, and leave nothing behind
 
 `web` calls `orders` and `stock`, `orders` calls `stock` and `pay`; a load generator plays the customers. See docs/shop.md.";
+
+const MEND_HELP: &str = "\
+Remedies, and the faults that they end:
+  restart     cpu-hog, cpu-leak, memory-leak, fork-flood, file-leak, stop, freeze
+  clean-up    disk-fill
+  reroute     link-delay, link-loss, slow-dependency
+  roll-back   latency, error-rate, and all that a restart ends
+
+Examples:
+  larnax shop mend restart --on stock
+  larnax shop mend roll-back --on pay --dry-run
+
+It returns when the service serves again, within ten seconds.
+A remedy that ends nothing is taken all the same, and costs the same.";
 
 /// How often the shop in the foreground looks whether all are there.
 const LOOK: Duration = Duration::from_secs(1);
@@ -50,6 +65,9 @@ enum ShopCommand {
         #[arg(short, long, value_enum, default_value = "table")]
         output: Output,
     },
+    /// Do something about a fault that a service has
+    #[command(after_help = MEND_HELP)]
+    Mend(MendArgs),
     /// One process of the shop
     #[command(hide = true)]
     Serve {
@@ -74,6 +92,21 @@ struct UpArgs {
     /// Requests a second on average, at most 200
     #[arg(long, default_value_t = ShopOptions::REQUESTS_PER_SECOND, value_name = "RATE")]
     rate: f64,
+}
+
+#[derive(Debug, Args)]
+struct MendArgs {
+    /// restart: starts the service again; clean-up: empties its temporary folder; reroute: sends its messages another way;
+    /// roll-back: starts the release before
+    remedy: Remedy,
+    /// To which service: web, orders, stock or pay
+    #[arg(long, value_name = "SERVICE")]
+    on: Service,
+    /// Say whether it could be done now, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// Where the shop is.
@@ -113,6 +146,7 @@ pub(crate) fn shop(args: &ShopArgs) -> anyhow::Result<ExitCode> {
         ShopCommand::Up(args) => up(args),
         ShopCommand::Down { place } => down(place),
         ShopCommand::Status { place, output } => status(place, *output),
+        ShopCommand::Mend(args) => mend(args),
         ShopCommand::Serve { file } => {
             larnax_shop::serve(file)?;
             Ok(ExitCode::SUCCESS)
@@ -215,6 +249,19 @@ fn down(place: &Place) -> anyhow::Result<ExitCode> {
         }
         None => write(b"No shop is open.\n")?,
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn mend(args: &MendArgs) -> anyhow::Result<ExitCode> {
+    let shop = args.place.open()?;
+    let (service, remedy) = (args.on, args.remedy);
+    let text = if args.dry_run {
+        shop.report(Role::Service(service))?;
+        format!("On {service}, {remedy} can be done: it {}.\n", remedy.summary())
+    } else {
+        format!("{}\n", shop.mend(service, remedy)?)
+    };
+    write(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 

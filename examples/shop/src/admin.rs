@@ -12,12 +12,13 @@ use larnax_http::{Auth, Client, ClientOptions, Secret, SecretSource, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use crate::faults::Keeper;
 use crate::http::{self, Answer};
 use crate::load::Load;
-use crate::{Active, Order, Role, ShopError};
+use crate::mend::{AWAY, Answered, Mend};
+use crate::{Active, Order, Remedy, Role, ShopError};
 
 /// How long an answer to an order may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -69,8 +70,8 @@ pub(crate) struct Admin {
     pub(crate) keeper: Option<Keeper>,
     /// None for services.
     pub(crate) load: Option<Rc<Load>>,
-    /// Told when the process is to be started again.
-    pub(crate) restart: Notify,
+    /// Says that the process is to be started again, and how long it is to be away.
+    pub(crate) again: watch::Sender<Option<Duration>>,
 }
 
 impl Admin {
@@ -91,20 +92,40 @@ impl Admin {
         };
         match (&head.method, head.uri.path(), &self.keeper, &self.load) {
             (&Method::GET, "/status", _, _) => http::json(StatusCode::OK, &self.report()),
-            (&Method::POST, "/faults", Some(keeper), _) => obey(&body, |order: Order| keeper.begin(&order)),
+            (&Method::POST, "/faults", Some(keeper), _) => {
+                obey(&body, async |order: Order| keeper.begin(&order).await).await
+            }
             (&Method::DELETE, "/faults", Some(keeper), _) => {
                 keeper.end_all().await;
                 http::json(StatusCode::OK, &self.report())
             }
-            (&Method::POST, "/traffic", _, Some(load)) => obey(&body, |step: TrafficStep| {
-                load.step(step.factor, Duration::try_from_secs_f64(step.seconds))
-            }),
+            (&Method::POST, "/mend", Some(keeper), _) => {
+                obey(&body, async |Mend { remedy }| Ok(self.mend(keeper, remedy).await)).await
+            }
+            (&Method::POST, "/traffic", _, Some(load)) => {
+                let step = async |step: TrafficStep| {
+                    load.step(step.factor, Duration::try_from_secs_f64(step.seconds))
+                };
+                obey(&body, step).await
+            }
             (&Method::POST, "/restart", _, _) => {
-                self.restart.notify_one();
+                self.start_again(Duration::ZERO);
                 http::json(StatusCode::OK, &self.report())
             }
             _ => http::text(StatusCode::NOT_FOUND, "it does not do that"),
         }
+    }
+
+    fn start_again(&self, away: Duration) {
+        self.again.send_modify(|again| *again = (*again).max(Some(away)));
+    }
+
+    async fn mend(&self, keeper: &Keeper, remedy: Remedy) -> Answered {
+        // First, so that whoever gives up waiting has not ended faults without the price of it.
+        if remedy.starts_again() {
+            self.start_again(AWAY);
+        }
+        Answered { ended: keeper.mend(remedy).await, restarts: self.restarts }
     }
 
     fn report(&self) -> Report {
@@ -118,14 +139,18 @@ impl Admin {
     }
 }
 
-fn obey<O: DeserializeOwned, A: Serialize>(
+async fn obey<O: DeserializeOwned, A: Serialize>(
     body: &[u8],
-    act: impl FnOnce(O) -> Result<A, ShopError>,
+    act: impl AsyncFnOnce(O) -> Result<A, ShopError>,
 ) -> Answer {
-    let done = serde_json::from_slice(body).map_err(|error| error.to_string());
-    match done.and_then(|order| act(order).map_err(|error| error.to_string())) {
+    let refuse = |refusal: String| http::text(StatusCode::BAD_REQUEST, refusal);
+    let order = match serde_json::from_slice(body) {
+        Ok(order) => order,
+        Err(error) => return refuse(error.to_string()),
+    };
+    match act(order).await {
         Ok(done) => http::json(StatusCode::OK, &done),
-        Err(refusal) => http::text(StatusCode::BAD_REQUEST, refusal),
+        Err(refusal) => refuse(refusal.to_string()),
     }
 }
 
@@ -157,7 +182,10 @@ impl Orderer {
         order: &O,
     ) -> Result<A, ShopError> {
         let failed = |reason: String| ShopError::NoAnswer { role: self.role.to_string(), reason };
-        let (status, body) = self.exchange(method, path, order).map_err(failed)?;
+        let auth = Auth::bearer(SecretSource::Inline(self.token.clone()));
+        let order = serde_json::to_vec(order).map_err(|error| failed(error.to_string()))?;
+        let answer = exchange(auth, method, &format!("http://{}{path}", self.address), &order);
+        let (status, body) = answer.map_err(failed)?;
         if status == StatusCode::BAD_REQUEST {
             return Err(ShopError::Order(String::from_utf8_lossy(&body).into_owned()));
         }
@@ -166,25 +194,24 @@ impl Orderer {
         }
         serde_json::from_slice(&body).map_err(|error| failed(error.to_string()))
     }
+}
 
-    fn exchange(
-        &self,
-        method: Method,
-        path: &str,
-        order: &impl Serialize,
-    ) -> Result<(StatusCode, Vec<u8>), String> {
-        let url = Url::parse(&format!("http://{}{path}", self.address)).map_err(|error| error.to_string())?;
-        let order = serde_json::to_vec(order).map_err(|error| error.to_string())?;
-        let auth = Auth::bearer(SecretSource::Inline(self.token.clone()));
-        let options = ClientOptions { timeout: PATIENCE, auth, ..ClientOptions::default() };
-        wait(async {
-            let mut client = Client::new(options).map_err(|error| error.to_string())?;
-            let mut body = Vec::new();
-            let request = larnax_http::Request { method, url: &url, headers: &[], body: &order };
-            let response = client.send(request, &mut body).await.map_err(|error| error.to_string())?;
-            Ok((response.status(), body))
-        })
-    }
+/// Whether a service answers customers. Blocks.
+pub(crate) fn serves(address: SocketAddr) -> bool {
+    let answer = exchange(Auth::default(), Method::GET, &format!("http://{address}/healthy"), &[]);
+    answer.is_ok_and(|(status, _)| status.is_success())
+}
+
+fn exchange(auth: Auth, method: Method, url: &str, body: &[u8]) -> Result<(StatusCode, Vec<u8>), String> {
+    let url = Url::parse(url).map_err(|error| error.to_string())?;
+    let options = ClientOptions { timeout: PATIENCE, auth, ..ClientOptions::default() };
+    wait(async {
+        let mut client = Client::new(options).map_err(|error| error.to_string())?;
+        let mut answer = Vec::new();
+        let request = larnax_http::Request { method, url: &url, headers: &[], body };
+        let response = client.send(request, &mut answer).await.map_err(|error| error.to_string())?;
+        Ok((response.status(), answer))
+    })
 }
 
 fn wait<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {

@@ -13,7 +13,8 @@
 //! ```
 //!
 //! A load generator sends requests that arrive at random. [`Shop::start`] starts all of them; [`Shop::inject`] orders one of
-//! the [`Fault`]s, which the service that has it ends by itself at its deadline, whatever becomes of whoever ordered it.
+//! the [`Fault`]s, which the service that has it ends by itself at its deadline, whatever becomes of whoever ordered it;
+//! [`Shop::mend`] ends those before their time that a [`Remedy`] would end in the real world.
 //!
 //! Processes, not threads: a fault in one must be seen in that one's cpu, memory and files, and in the others only through
 //! their calls. Each is the same program started as `PROGRAM serve FILE` (see [`serve`]); it needs nothing installed.
@@ -26,6 +27,7 @@ mod faults;
 mod graph;
 mod http;
 mod load;
+mod mend;
 mod options;
 mod pool;
 mod process;
@@ -41,6 +43,7 @@ pub use decoy::Decoy;
 pub use error::ShopError;
 pub use faults::{Active, Fault, Order, Strength};
 pub use graph::{Role, Service};
+pub use mend::{Mended, Remedy};
 pub use serve::serve;
 pub use shop::{Shop, ShopOptions};
 pub use state::Process;

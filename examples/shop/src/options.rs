@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::faults::Kept;
 use crate::{Role, Service, ShopError};
 
 /// How a process is started. Both ports may be 0 at first.
@@ -24,12 +25,18 @@ pub(crate) struct ServeOptions {
     pub(crate) admin: SocketAddr,
     /// A file that holds the token.
     pub(crate) token_file: PathBuf,
-    /// Its own folder, emptied when it starts.
+    /// Its own folder, emptied when it starts for the first time.
     pub(crate) folder: PathBuf,
     /// Of its random numbers.
     pub(crate) seed: u64,
     /// How often it was started again.
     pub(crate) restarts: u64,
+    /// How long it is away before it serves, in seconds.
+    #[serde(default)]
+    pub(crate) away_seconds: f64,
+    /// The faults that it had when it was started again and still has.
+    #[serde(default)]
+    pub(crate) faults: Vec<Kept>,
     /// Where those are that it calls.
     pub(crate) calls: BTreeMap<Service, SocketAddr>,
     /// What the load generator sends on average.

@@ -36,6 +36,12 @@ pub(crate) fn started(pid: u32) -> Option<u64> {
     if stat.is_dead() { None } else { stat.field(22) }
 }
 
+/// Seconds of a clock that is the same for all processes of this start of the machine, and that nobody sets.
+pub(crate) fn clock() -> f64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
+}
+
 /// What tells this start of the machine from others: ticks alone would not.
 pub(crate) fn boot() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()

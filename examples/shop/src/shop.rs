@@ -11,14 +11,21 @@ use std::time::{Duration, Instant};
 use larnax_http::{Method, Secret};
 use rustix::process::Signal;
 
-use crate::admin::{Orderer, Report, Sent, TrafficStep};
+use crate::admin::{Orderer, Report, Sent, TrafficStep, serves};
 use crate::load::check_rate;
+use crate::mend::{Answered, Mend};
 use crate::options::{Ready, ServeOptions};
 use crate::state::{Folder, Process, State};
-use crate::{Active, Decoy, Fault, Order, Role, Service, ShopError, agent_config, decoy, process};
+use crate::{
+    Active, Decoy, Fault, Mended, Order, Remedy, Role, Service, ShopError, agent_config, decoy, process,
+};
 
 /// How long a process has to end by itself.
 const GRACE: Duration = Duration::from_secs(3);
+/// How long a remedy may take until the service serves again.
+const MENDS_WITHIN: Duration = Duration::from_secs(10);
+/// How often a service that is being started again is asked whether it serves.
+const ASK: Duration = Duration::from_millis(20);
 /// The longest line in which a process says where it serves.
 const LONGEST_LINE: u64 = 1024;
 
@@ -29,7 +36,8 @@ pub struct ShopOptions {
     pub program: PathBuf,
     /// Those arguments.
     pub arguments: Vec<String>,
-    /// The shop's own folder; it is made, and removed by [`Shop::stop`].
+    /// The shop's own folder; it is made, and removed by [`Shop::stop`]. `shop` in the folder of a state, for the actions of the
+    /// agent's config to find it.
     pub folder: PathBuf,
     /// The port of `web`; `orders`, `pay` and `stock` have those after it. 0 takes any free ones.
     pub port: u16,
@@ -103,7 +111,10 @@ impl Shop {
             .filter_map(|service| Some((service, *addresses.get(&service)?)))
             .collect();
         let config = self.folder.config();
-        std::fs::write(&config, agent_config(&services)).map_err(ShopError::file(&config))?;
+        // The state's folder is the one that the shop's is in.
+        let state = options.folder.parent().unwrap_or(&options.folder);
+        std::fs::write(&config, agent_config(&services, &options.program, state))
+            .map_err(ShopError::file(&config))?;
         addresses.retain(|service, _| *service == Service::Web);
         self.start_one(options, Role::Load, 0, addresses)?;
         Ok(())
@@ -127,6 +138,8 @@ impl Shop {
             folder: self.folder.data(role),
             seed: options.seed,
             restarts: 0,
+            away_seconds: 0.0,
+            faults: Vec::new(),
             calls,
             requests_per_second: options.requests_per_second,
             leased: options.leased,
@@ -201,7 +214,7 @@ impl Shop {
         self.orderer(role)?.report()
     }
 
-    /// Breaks a service. The fault ends by itself, and with the service.
+    /// Breaks a service. The fault ends by itself, or by its [`Remedy`], or with the shop.
     ///
     /// # Errors
     /// When the order is out of bounds or the service doesn't answer.
@@ -215,6 +228,51 @@ impl Shop {
     /// When it doesn't answer.
     pub fn end_faults(&self, service: Service) -> Result<Report, ShopError> {
         self.orderer(Role::Service(service))?.send(Method::DELETE, "/faults", &())
+    }
+
+    /// Takes a remedy, and waits until the service serves again where it is started again, at most ten seconds.
+    ///
+    /// # Errors
+    /// When the service doesn't answer. Then the remedy may have been taken or not; it does no harm to take it again.
+    pub fn mend(&self, service: Service, remedy: Remedy) -> Result<Mended, ShopError> {
+        let role = Role::Service(service);
+        let deadline = Instant::now() + MENDS_WITHIN;
+        let ask = || self.orderer(role)?.report();
+        // Another one may be having it started again at this moment.
+        self.until(deadline, role, ask, |_| true)?;
+        let answered: Answered = self.orderer(role)?.send(Method::POST, "/mend", &Mend { remedy })?;
+        if remedy.starts_again() {
+            let again = |report: &Report| {
+                report.restarts > answered.restarts && self.address(service).is_some_and(serves)
+            };
+            self.until(deadline, role, ask, again)?;
+        }
+        Ok(Mended { service, remedy, ended: answered.ended })
+    }
+
+    /// Asks again and again until the answer is the right one.
+    fn until<T>(
+        &self,
+        deadline: Instant,
+        role: Role,
+        ask: impl Fn() -> Result<T, ShopError>,
+        is_right: impl Fn(&T) -> bool,
+    ) -> Result<T, ShopError> {
+        loop {
+            let answer = ask();
+            match &answer {
+                Ok(said) if is_right(said) => return answer,
+                Err(ShopError::NoAnswer { .. }) | Ok(_) => {}
+                Err(_) => return answer,
+            }
+            if Instant::now() >= deadline || !self.find(role).is_some_and(Process::lives) {
+                let seconds = MENDS_WITHIN.as_secs();
+                let reason =
+                    format!("it does not serve again within {seconds} s; `larnax shop status` says more");
+                return Err(answer.err().unwrap_or(ShopError::NoAnswer { role: role.to_string(), reason }));
+            }
+            std::thread::sleep(ASK);
+        }
     }
 
     /// Does something that looks odd and is nothing. `on` is which service, where one can be chosen; `seconds` how long,
@@ -255,7 +313,10 @@ impl Shop {
     }
 
     fn orderer(&self, role: Role) -> Result<Orderer, ShopError> {
-        let gone = || ShopError::NoAnswer { role: role.to_string(), reason: "it is not running".to_owned() };
+        let gone = || ShopError::NoAnswer {
+            role: role.to_string(),
+            reason: "it is not running; `larnax shop up` starts all anew".to_owned(),
+        };
         let process = self.find(role).filter(|process| process.lives()).ok_or_else(gone)?;
         let path = self.folder.token();
         let token = std::fs::read_to_string(&path).map_err(ShopError::file(&path))?;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, dead_code, unreachable_pub)]
 
+pub mod shop;
+
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 

@@ -32,6 +32,7 @@ pub(crate) struct Effects {
     errors: Number,
     link_delay: Number,
     link_loss: Number,
+    detour: Number,
     slow: [Number; Service::ALL.len()],
     /// Processes that the service started and that still run.
     pub(crate) children: AtomicU64,
@@ -64,17 +65,23 @@ pub(crate) enum Switch {
     LinkDelay,
     /// The share of messages that are lost.
     LinkLoss,
+    /// Milliseconds that a message takes while routes change.
+    Detour,
     /// Milliseconds before each call to one service.
     Slow(Service),
 }
 
 impl Effects {
+    /// How long messages are held up while routes change: lost, and sent again.
+    pub(crate) const DETOUR_MS: f64 = RESEND.as_millis() as f64;
+
     pub(crate) fn new() -> Self {
         Self {
             latency: Number::default(),
             errors: Number::default(),
             link_delay: Number::default(),
             link_loss: Number::default(),
+            detour: Number::default(),
             slow: Default::default(),
             children: AtomicU64::new(0),
             children_started: AtomicU64::new(0),
@@ -88,6 +95,7 @@ impl Effects {
             Switch::Errors => &self.errors,
             Switch::LinkDelay => &self.link_delay,
             Switch::LinkLoss => &self.link_loss,
+            Switch::Detour => &self.detour,
             Switch::Slow(service) => &self.slow[service.index()],
         }
     }
@@ -119,7 +127,8 @@ impl Effects {
 
     /// How long one message is held up on the way from or to this service; none while the link is well.
     pub(crate) fn link(&self, random: &mut Random) -> Option<Duration> {
-        let delay = self.hold_up(Switch::LinkDelay, random);
+        let delays = [Switch::LinkDelay, Switch::Detour].map(|switch| self.hold_up(switch, random));
+        let delay = delays.into_iter().flatten().reduce(|one, other| one + other);
         let loss = self.get(Switch::LinkLoss);
         let losses = (0..MOST_LOSSES).take_while(|_| loss > 0.0 && random.happens(loss)).count() as u32;
         let resent = (losses > 0).then(|| RESEND * ((1 << losses) - 1));

@@ -5,7 +5,7 @@ mod keeper;
 mod run;
 
 pub(crate) use effects::{Effects, Presence, Switch};
-pub(crate) use keeper::Keeper;
+pub(crate) use keeper::{Keeper, Kept};
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Service, ShopError};
+use crate::{Remedy, Service, ShopError};
 
 /// The shortest fault, in seconds.
 const LEAST_SECONDS: f64 = 0.1;
@@ -138,6 +138,25 @@ impl Fault {
         Some(Strength { unit, default, most })
     }
 
+    /// What is meant to end it.
+    pub const fn remedy(self) -> Remedy {
+        match self {
+            // What lives in the process.
+            Self::CpuHog
+            | Self::CpuLeak
+            | Self::MemoryLeak
+            | Self::ForkFlood
+            | Self::FileLeak
+            | Self::Stop
+            | Self::Freeze => Remedy::Restart,
+            Self::DiskFill => Remedy::CleanUp,
+            // A slow dependency is a slow way to one callee.
+            Self::LinkDelay | Self::LinkLoss | Self::SlowDependency => Remedy::Reroute,
+            // A bad release: the same one is as bad when it is started again.
+            Self::Latency | Self::ErrorRate => Remedy::RollBack,
+        }
+    }
+
     /// The service that has it if nothing is said.
     pub const fn usual_place(self) -> Service {
         match self {
@@ -196,7 +215,7 @@ pub struct Active {
 }
 
 /// An order that was checked for a service.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Checked {
     pub(crate) fault: Fault,
     pub(crate) time: Duration,

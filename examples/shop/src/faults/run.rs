@@ -38,11 +38,16 @@ const MIB: f64 = 1024.0 * 1024.0;
 /// A fault that has begun once it is polled, and ends when it is dropped.
 pub(super) type Work = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Makes a fault ready.
+/// Makes a fault ready of which so much of its time is over.
 ///
 /// # Errors
 /// When the machine has no room for it.
-pub(super) fn prepare(order: &Checked, folder: &Path, effects: Arc<Effects>) -> Result<Work, ShopError> {
+pub(super) fn prepare(
+    order: &Checked,
+    over: Duration,
+    folder: &Path,
+    effects: Arc<Effects>,
+) -> Result<Work, ShopError> {
     let (time, strength) = (order.time, order.strength);
     let switch = |switch| -> Work { Box::pin(turn(effects.clone(), switch, strength)) };
     Ok(match order.fault {
@@ -66,12 +71,10 @@ pub(super) fn prepare(order: &Checked, folder: &Path, effects: Arc<Effects>) -> 
         }
         Fault::DiskFill => {
             let bytes = (strength * MIB) as u64;
+            let fill = Fill::open(folder)?;
             let free = rustix::fs::statvfs(folder).ok().map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize));
-            room("disk-fill", "disk", free, bytes)?;
-            let path = folder.join("fill");
-            let file = OpenOptions::new().create(true).truncate(true).write(true).open(&path);
-            let file = file.map_err(ShopError::file(&path))?;
-            Box::pin(fill(time, bytes, Fill { file, path, written: 0 }))
+            room("disk-fill", "disk", free, bytes.saturating_sub(fill.written))?;
+            Box::pin(grow_file(time, over, bytes, fill))
         }
         Fault::FileLeak => Box::pin(leak_files(time, (strength as usize).min(spare_files()))),
         Fault::Latency => switch(Switch::Latency),
@@ -102,7 +105,7 @@ fn room(fault: &str, what: &str, free: Option<u64>, wanted: u64) -> Result<(), S
 }
 
 /// Turns a switch, and back.
-async fn turn(effects: Arc<Effects>, switch: Switch, strength: f64) {
+pub(super) async fn turn(effects: Arc<Effects>, switch: Switch, strength: f64) {
     let back = effects.clone();
     let _back = OnDrop(move || back.set(switch, 0.0));
     effects.set(switch, strength);
@@ -141,11 +144,11 @@ async fn burn(share: impl Fn(Duration) -> f64) {
     }
 }
 
-/// Calls `grow` with the share of the time that is over, again and again until that is 1; then waits.
-async fn growing(time: Duration, mut grow: impl FnMut(f64)) {
+/// Calls `grow` with the share of the time that is over, again and again until that is 1; then waits. `over` of it is over at first.
+async fn growing(time: Duration, over: Duration, mut grow: impl FnMut(f64)) {
     let began = Instant::now();
     loop {
-        let share = (began.elapsed().as_secs_f64() / time.as_secs_f64()).min(1.0);
+        let share = ((over + began.elapsed()).as_secs_f64() / time.as_secs_f64()).min(1.0);
         grow(share);
         if share >= 1.0 {
             pending::<()>().await;
@@ -157,17 +160,29 @@ async fn growing(time: Duration, mut grow: impl FnMut(f64)) {
 /// One allocation, written to bit by bit: the system gives pages when they are written.
 async fn hoard(time: Duration, bytes: usize) {
     let mut hoard: Vec<u8> = Vec::with_capacity(bytes.max(LEAST_HOARD));
-    growing(time, |share| {
+    growing(time, Duration::ZERO, |share| {
         hoard.resize((bytes as f64 * share) as usize, 1);
         std::hint::black_box(&hoard);
     })
     .await;
 }
 
+/// A file that is removed when this is dropped.
 struct Fill {
     file: File,
     path: PathBuf,
     written: u64,
+}
+
+impl Fill {
+    /// Goes on with the one that is there: what fills a disk is there when a service is started again.
+    fn open(folder: &Path) -> Result<Self, ShopError> {
+        let path = folder.join("fill");
+        let file = OpenOptions::new().create(true).append(true).open(&path);
+        let file = file.map_err(ShopError::file(&path))?;
+        let written = file.metadata().map_err(ShopError::file(&path))?.len();
+        Ok(Self { file, path, written })
+    }
 }
 
 impl Drop for Fill {
@@ -176,9 +191,9 @@ impl Drop for Fill {
     }
 }
 
-async fn fill(time: Duration, bytes: u64, mut fill: Fill) {
+async fn grow_file(time: Duration, over: Duration, bytes: u64, mut fill: Fill) {
     let block = vec![0x5a_u8; 64 << 10];
-    growing(time, |share| {
+    growing(time, over, |share| {
         let wanted = (bytes as f64 * share) as u64;
         while fill.written < wanted {
             let length = (wanted - fill.written).min(block.len() as u64) as usize;
@@ -199,7 +214,7 @@ fn spare_files() -> usize {
 
 async fn leak_files(time: Duration, most: usize) {
     let mut files = Vec::new();
-    growing(time, |share| {
+    growing(time, Duration::ZERO, |share| {
         while files.len() < (most as f64 * share) as usize {
             match File::open("/dev/null") {
                 Ok(file) => files.push(file),

@@ -87,6 +87,20 @@ mod tests {
     use crate::Service;
 
     #[test]
+    fn a_journal_that_was_removed_is_begun_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut work = Work::new(folder.path().to_owned(), Random::new(1, "test"));
+        let route = Route { work: 0, ..Service::Stock.routes()[0] };
+        work.request(&route);
+        let journal = folder.path().join("journal");
+        fs::remove_file(&journal).unwrap();
+        for _ in 0..3_000 {
+            work.request(&route);
+        }
+        assert!(journal.is_file());
+    }
+
+    #[test]
     fn what_requests_leave_behind_is_bounded() {
         let folder = tempfile::tempdir().unwrap();
         let mut work = Work::new(folder.path().to_owned(), Random::new(1, "test"));
