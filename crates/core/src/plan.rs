@@ -189,6 +189,9 @@ pub struct Proposal {
     pub cost_seconds: f64,
     /// How long it may take, in seconds.
     pub timeout_seconds: f64,
+    /// For so long afterwards it isn't done to the same component again, in seconds.
+    #[serde(default)]
+    pub cooldown_seconds: f64,
     /// Whether it can be taken back.
     #[serde(default)]
     pub can_undo: bool,

@@ -1,6 +1,7 @@
 //! Whether an action may be done: the rules that hold whatever was learnt.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use larnax_core::{ComponentId, Mode, Risk, Timestamp};
 use larnax_spec::Policy;
@@ -24,6 +25,8 @@ pub struct Question<'a> {
     pub component: &'a ComponentId,
     /// How risky it is.
     pub risk: Risk,
+    /// For so long it isn't done again, where the policy says less.
+    pub cooldown: Duration,
     /// Whether the incident's cause is known.
     pub cause_known: bool,
     /// How sure that is, from 0 to 1.
@@ -84,7 +87,7 @@ fn against(policy: &Policy, question: &Question<'_>) -> Vec<String> {
     if mine.clone().any(|deed| deed.ended.is_none()) {
         reasons.push("the action before it is not over".to_owned());
     }
-    let cooldown = policy.cooldown.as_secs_f64();
+    let cooldown = policy.cooldown.0.max(question.cooldown).as_secs_f64();
     if let Some(last) = mine.map(|deed| age(deed.begun)).filter(|age| *age < cooldown).reduce(f64::min) {
         let wait = (cooldown - last.max(0.0)).ceil();
         reasons.push(format!("something was done to it {last:.0} s ago: not again for {wait:.0} s"));
@@ -132,8 +135,6 @@ fn doubts(policy: &Policy, question: &Question<'_>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -154,6 +155,7 @@ mod tests {
         Question {
             component,
             risk: Risk::Disruptive,
+            cooldown: Duration::ZERO,
             cause_known: true,
             confidence: 0.9,
             pattern_known: true,

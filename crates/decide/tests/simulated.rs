@@ -96,6 +96,7 @@ fn run(seed: u64, incidents: usize) -> Run {
             let question = Question {
                 component: &component,
                 risk: ACTIONS[at].1,
+                cooldown: Duration::ZERO,
                 cause_known,
                 confidence: situation.confidence,
                 pattern_known: true,

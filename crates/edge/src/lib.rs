@@ -25,6 +25,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use larnax_act::Executor;
 use larnax_alert::{Outbox, OutboxOptions};
 use larnax_core::Clock;
 use larnax_notify::{Identity, Sinks, Speaker};
@@ -87,6 +88,9 @@ pub enum EdgeError {
     /// The outbox or a sink can't be made.
     #[error(transparent)]
     Alert(#[from] larnax_alert::AlertError),
+    /// What may be done can't be done as the config says, or what was done can't be written down.
+    #[error("actions: {0}")]
+    Act(#[from] larnax_act::ActError),
     /// The hub can't be spoken to as the config says.
     #[error("the hub: {0}")]
     Hub(#[from] SessionError),
@@ -116,6 +120,7 @@ pub struct Edge {
     here: Option<Here>,
     speaker: Speaker,
     agent: Rc<RefCell<Agent>>,
+    executor: Rc<Executor>,
     outbox: Rc<Outbox>,
     sinks: Sinks,
     plan: Plan,
@@ -163,6 +168,8 @@ impl Edge {
         let (outbox, recovered) = Outbox::open(Some(&state.join("outbox")), options)?;
         let outbox = Rc::new(outbox);
         let reload_wanted = Rc::new(Notify::new());
+        let offered = larnax_act::catalogue(&config.actions)?;
+        let executor = Rc::new(Executor::open(&state.join("actions"), offered, Rc::clone(&clock))?);
         let mut agent = Agent::new(AgentParts {
             hostname: identity.hostname.clone(),
             clock: Rc::clone(&clock),
@@ -173,6 +180,7 @@ impl Edge {
             listeners,
         });
         agent.notices(recovered.damaged);
+        agent.notices(executor.take_notices());
         agent.apply(&plan);
         Ok(Self {
             listener,
@@ -190,6 +198,7 @@ impl Edge {
             here,
             speaker,
             agent: Rc::new(RefCell::new(agent)),
+            executor,
             outbox,
             sinks,
             plan,
@@ -220,6 +229,7 @@ impl Edge {
             here,
             speaker,
             agent,
+            executor,
             outbox,
             sinks,
             plan,
@@ -238,7 +248,11 @@ impl Edge {
         let told_hub = way.is_some();
         let name = config.hub.as_ref().and_then(|hub| hub.name.clone());
         let name = name.unwrap_or_else(|| identity.hostname.clone());
-        let link = way.map(|way| hub::Link::start(way, name, &agent, &outbox, &clock)).transpose()?;
+        let interrupted = Rc::clone(&executor);
+        // The hub asks for what it has not heard.
+        tokio::task::spawn_local(async move { drop(interrupted.finish_interrupted().await) });
+        let link =
+            way.map(|way| hub::Link::start(way, name, &agent, &executor, &outbox, &clock)).transpose()?;
         agent.borrow_mut().link = link;
         let others = here.as_ref().map(|here| Rc::clone(&here.handler));
         let answers = Rc::new(Answers { agent: Rc::clone(&agent), pages, others });
@@ -258,10 +272,12 @@ impl Edge {
                 let plan = Plan::of(&fresh, &identity.hostname)?;
                 let sinks =
                     Sinks::of(&fresh, speaker, &identity, &clock).map_err(|error| error.to_string())?;
-                Ok((fresh, plan, sinks))
+                let offered = larnax_act::catalogue(&fresh.actions).map_err(|error| error.to_string())?;
+                Ok((fresh, plan, sinks, offered))
             };
             match read() {
-                Ok((fresh, plan, sinks)) => {
+                Ok((fresh, plan, sinks, offered)) => {
+                    executor.set_offered(offered);
                     // Ended before the agent changes: their places are those of the old plan.
                     drop(collectors);
                     let mut agent_now = agent.borrow_mut();
@@ -313,6 +329,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("state", old.state != new.state),
         ("alerts.spool", old.alerts.spool != new.alerts.spool),
         ("evidence", old.evidence != new.evidence),
+        ("policies", old.policies != new.policies),
     ];
     let sentence = |name| format!("`{name}` has changed in the config: that takes effect at the next start");
     changed.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| sentence(name)).collect()

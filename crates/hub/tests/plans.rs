@@ -71,7 +71,13 @@ async fn plan_that(store: &Arc<dyn Store>, fits: impl Fn(&Plan) -> bool) -> Plan
         }
     };
     let found = timeout(Duration::from_secs(20), found).await;
-    found.unwrap_or_else(|_| panic!("no such plan in time: {:#?} {:#?}", store.plans(&PlanQuery::default()), store.incidents(&Default::default())))
+    found.unwrap_or_else(|_| {
+        panic!(
+            "no such plan in time: {:#?} {:#?}",
+            store.plans(&PlanQuery::default()),
+            store.incidents(&Default::default())
+        )
+    })
 }
 
 async fn post(hub: &Hub, path: &str, body: &str) -> (u16, String) {

@@ -1,8 +1,9 @@
 //! What is proposed about an incident, and whether it is done at once.
 
+use std::time::Duration;
+
 use larnax_core::{
-    Decision, Effect, Incident, IncidentId, Mode, Offer, Plan, PlanId, PlanState, Proposal, Risk, Seen,
-    Timestamp,
+    Decision, Effect, Incident, IncidentId, Mode, Offer, Plan, PlanId, PlanState, Proposal, Seen, Timestamp,
 };
 use larnax_spec::Policy;
 
@@ -94,7 +95,7 @@ impl Plans {
         let (proposals, may_be_tried) = self.proposals(&plan, incident, &matter.offers);
         plan.proposals = proposals;
         let best = plan.proposals.first()?;
-        let mut answer = self.ask(&plan, best.risk, false, now);
+        let mut answer = self.ask(&plan, best, false, now);
         if !may_be_tried && answer == Answer::Act {
             answer =
                 Answer::Ask(vec![format!("nobody recommends `{}` for this, and it isn't safe", best.action)]);
@@ -120,8 +121,8 @@ impl Plans {
         plan.reasons.clear();
     }
 
-    /// Whether the rules allow an action of this risk on a plan's component.
-    pub(super) fn ask(&self, plan: &Plan, risk: Risk, approved: bool, now: Timestamp) -> Answer {
+    /// Whether the rules allow what is proposed on a plan's component.
+    pub(super) fn ask(&self, plan: &Plan, proposal: &Proposal, approved: bool, now: Timestamp) -> Answer {
         let observing = Policy::default();
         let (place, policy) =
             self.policy(&plan.component).map_or((None, &observing), |(place, policy)| (Some(place), policy));
@@ -130,7 +131,8 @@ impl Plans {
             policy,
             &Question {
                 component: &plan.component,
-                risk,
+                risk: proposal.risk,
+                cooldown: Duration::try_from_secs_f64(proposal.cooldown_seconds).unwrap_or_default(),
                 cause_known: plan.confidence > 0.0,
                 confidence: plan.confidence,
                 pattern_known: plan.pattern.as_ref().is_some_and(|seen| seen.known),
@@ -229,6 +231,7 @@ fn proposal(offered: &Offered, because: Option<String>, ranked: &Ranked) -> Prop
         risk: offer.risk,
         cost_seconds: offer.cost_seconds,
         timeout_seconds: offer.timeout_seconds,
+        cooldown_seconds: offer.cooldown_seconds,
         can_undo: offer.can_undo,
         expected: mean,
         error: ranked.expected.error,

@@ -64,7 +64,7 @@ impl Plans {
                 names.join(", ")
             ));
         };
-        match self.ask(&plan, wanted.risk, true, now) {
+        match self.ask(&plan, &wanted, true, now) {
             Answer::Act => {}
             Answer::Ask(reasons) | Answer::No(reasons) => {
                 return Err(format!("not now: {}", reasons.join("; ")));

@@ -11,6 +11,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use larnax_act::Executor;
 use larnax_alert::Outbox;
 use larnax_alert::sinks::pause;
 use larnax_core::{Clock, Component, Timestamp};
@@ -24,6 +25,7 @@ use larnax_session::{
 use larnax_spec::Config;
 use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
@@ -103,6 +105,7 @@ impl Link {
         way: Way,
         name: String,
         agent: &Rc<RefCell<Agent>>,
+        executor: &Rc<Executor>,
         outbox: &Rc<Outbox>,
         clock: &Rc<dyn Clock>,
     ) -> Result<Self, SessionError> {
@@ -110,6 +113,7 @@ impl Link {
         let worker = Worker {
             name,
             agent: Rc::clone(agent),
+            executor: Rc::clone(executor),
             outbox: Rc::clone(outbox),
             clock: Rc::clone(clock),
             health: Rc::clone(&health),
@@ -131,6 +135,7 @@ impl Link {
 struct Worker {
     name: String,
     agent: Rc<RefCell<Agent>>,
+    executor: Rc<Executor>,
     outbox: Rc<Outbox>,
     clock: Rc<dyn Clock>,
     health: Rc<RefCell<LinkHealth>>,
@@ -186,7 +191,7 @@ impl Worker {
             agent: self.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             components: self.agent.borrow().watched_components(),
-            offers: Vec::new(),
+            offers: self.executor.offers(),
         };
         let every = greet(&mut sender, &mut receiver, hello).await?;
         {
@@ -200,6 +205,9 @@ impl Worker {
         let (mut heartbeat_at, mut look_at) = (Instant::now(), Instant::now());
         self.agent.borrow_mut().sight.begin();
         let mut known: Vec<Component> = self.agent.borrow().watched_components();
+        let mut offered = self.executor.offers();
+        // What is said here and not heard by the hub, because the session ends, is asked for again in the next one.
+        let (reported, mut reports) = mpsc::unbounded_channel();
         let mut number = 0;
         // The sequences of the delivery that is on its way.
         let mut on_its_way: Vec<u64> = Vec::new();
@@ -230,8 +238,21 @@ impl Worker {
                             let answer = answer::answer(&self.agent.borrow(), &pull, self.clock.now())?;
                             sender.send_encoded(answer).await?;
                         }
+                        Heard::Message(FromHub::Command(command)) => {
+                            // Not within the session, whose end must not be the end of what was begun.
+                            let (executor, reported) = (Rc::clone(&self.executor), reported.clone());
+                            tokio::task::spawn_local(async move {
+                                let report = executor.handle(command).await;
+                                let _ = reported.send(report);
+                            });
+                        }
                         Heard::Message(_) | Heard::Sign => {}
                     }
+                    self.health.borrow_mut().sent_bytes += sender.take_sent();
+                }
+                Some(report) = reports.recv() => {
+                    tracing::info!(key = report.key, effect = ?report.effect, message = report.message, "an order of the hub");
+                    sender.send(&FromEdge::Report(report)).await?;
                     self.health.borrow_mut().sent_bytes += sender.take_sent();
                 }
                 () = sleep_until(heartbeat_at) => {
@@ -239,7 +260,10 @@ impl Worker {
                     let now_known = self.agent.borrow().watched_components();
                     let components = (now_known != known).then(|| now_known.clone());
                     known = now_known;
-                    sender.send(&FromEdge::Heartbeat(Heartbeat { time: self.clock.now(), components, offers: None })).await?;
+                    let now_offered = self.executor.offers();
+                    let offers = (now_offered != offered).then(|| now_offered.clone());
+                    offered = now_offered;
+                    sender.send(&FromEdge::Heartbeat(Heartbeat { time: self.clock.now(), components, offers })).await?;
                     sender.ping().await?;
                     self.health.borrow_mut().sent_bytes += sender.take_sent();
                 }

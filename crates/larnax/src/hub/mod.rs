@@ -68,7 +68,11 @@ async fn serve(args: HubArgs, location: &Location, store: Arc<dyn Store>) -> any
     let clock: Rc<dyn Clock> = Rc::new(SystemClock);
     let hostname = process::hostname();
     let name = args.name.unwrap_or_else(|| hostname.clone());
-    let options = HubOptions { pages: Some(pages::page), ..HubOptions::new(name.clone()) };
+    let options = HubOptions {
+        pages: Some(pages::page),
+        policies: config.policies.clone(),
+        ..HubOptions::new(name.clone())
+    };
     let hub = on(&store, location, options, &clock);
     let wanted = args.listen.0;
     let listener = TcpListener::bind(wanted).await.with_context(|| format!("can't listen on {wanted}"))?;
@@ -138,7 +142,8 @@ pub(crate) async fn beside(
 ) -> anyhow::Result<HubHere> {
     let folder = state.join("hub");
     let location = Location::File(folder.join("hub.db"));
-    let options = HubOptions::new(identity.hostname.clone());
+    let options =
+        HubOptions { policies: config.policies.clone(), ..HubOptions::new(identity.hostname.clone()) };
     let hub = on(&open(&location)?, &location, options, &clock);
     let sinks: Sinks<IncidentEvent> = Sinks::of(&config, Speaker::Hub, &identity, &clock)?;
     let options = OutboxOptions { max_bytes: OUTBOX_BYTES, sinks: sinks.names() };
