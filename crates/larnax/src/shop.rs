@@ -1,7 +1,7 @@
 //! `larnax shop`: a small shop of four services to watch and to break.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -137,8 +137,15 @@ impl Place {
 
     /// What to add to commands that are to find the same place.
     fn flag(&self) -> String {
-        self.state().map_or_else(String::new, |state| format!(" --state {}", state.display()))
+        self.state().map_or_else(String::new, |state| format!(" --state {}", quoted(&state)))
     }
+}
+
+/// As a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:=@%".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 pub(crate) fn shop(args: &ShopArgs) -> anyhow::Result<ExitCode> {
@@ -196,11 +203,12 @@ fn next(shop: &Shop, place: &Place) -> String {
     let step = |command: String, why: &str| vec![format!("  {command}"), why.to_owned()];
     let steps = [
         step(
-            format!("larnax up --config {}", shop.config_file().display()),
+            format!("larnax up --config {}", quoted(&shop.config_file())),
             "watches it, and knows it after three minutes",
         ),
         step(format!("larnax inject cpu-hog{flag}"), "breaks something for a minute; --list says what else"),
         step("larnax incidents show".to_owned(), "says what is wrong, and where it began"),
+        step(format!("larnax shop mend restart --on orders{flag}"), "ends it before its time"),
         step(format!("larnax shop down{flag}"), "ends it, and leaves nothing behind"),
     ];
     format!("\n{}\n{}", columns(&["  SERVICE", "METRICS"], &rows), columns(&["  NEXT", ""], &steps))
@@ -329,4 +337,15 @@ pub(crate) fn fault(active: &Active) -> String {
 /// To standard error, whose reader may be gone.
 fn say(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_printed_as_a_shell_takes_it() {
+        assert_eq!(quoted(Path::new("/var/lib/larnax")), "/var/lib/larnax");
+        assert_eq!(quoted(Path::new("/a b/it's $HOME")), r"'/a b/it'\''s $HOME'");
+    }
 }

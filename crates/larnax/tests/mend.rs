@@ -158,7 +158,8 @@ fn the_command_says_what_it_ended_and_nothing_is_left_when_the_shop_is_down() {
     assert_eq!(none.status.code(), Some(1));
     assert!(stderr(&none).contains("larnax shop up"), "{}", stderr(&none));
 
-    print(folder, &["shop", "up", "--port", "0", "--rate", "1", "--state", "."]);
+    let up = print(folder, &["shop", "up", "--port", "0", "--rate", "1", "--state", "."]);
+    assert!(up.contains("larnax shop mend restart --on orders --state "), "{up}");
     assert_eq!(print(folder, &mend), "pay was started again; this ended nothing.\n");
     for fault in ["cpu-hog", "disk-fill"] {
         print(folder, &["inject", fault, "--on", "pay", "--for", "60s", "--state", "."]);
