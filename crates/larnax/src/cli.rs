@@ -8,10 +8,12 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use larnax_detect::DetectorKind;
 use larnax_edge::AgentArgs;
 
+use crate::demo::DemoArgs;
 use crate::diagnose::DiagnoseArgs;
 use crate::evaluate::EvaluateArgs;
 use crate::hub::args::HubArgs;
 use crate::inject::{INJECT_HELP, InjectArgs};
+use crate::plans::PlansArgs;
 use crate::shop::{SHOP_HELP, ShopArgs};
 
 /// Exit code of a command that could not do what it was asked. 0 is success, 2 a command line that is no command.
@@ -62,6 +64,8 @@ pub(crate) enum Command {
     /// What belongs together, and where it began
     #[command(after_help = INCIDENTS_HELP)]
     Incidents(IncidentsArgs),
+    /// What is to be done about incidents: approve it, take it back, see what came of it
+    Plans(PlansArgs),
     /// Take what edges tell, build incidents, and say where they began
     Hub(HubArgs),
     /// Why a component did or didn't alert
@@ -71,6 +75,8 @@ pub(crate) enum Command {
     /// What agents have learnt: list, carry to another machine, join, take back
     #[command(after_help = MODELS_HELP)]
     Models(ModelsArgs),
+    /// See the loop close: something breaks, is found, mended, verified and learnt
+    Demo(DemoArgs),
     /// A small shop of four services to watch and to break
     #[command(after_help = SHOP_HELP)]
     Shop(ShopArgs),

@@ -3,6 +3,7 @@
 mod check;
 mod cli;
 mod client;
+mod demo;
 mod detect;
 mod diagnose;
 mod evaluate;
@@ -14,6 +15,7 @@ mod labels;
 mod models;
 mod output;
 mod pages;
+mod plans;
 mod shop;
 mod status;
 mod up;
@@ -36,10 +38,12 @@ fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::evaluate(&args),
         Command::Status(args) => status::status(&args),
         Command::Incidents(args) => incidents::incidents(&args),
+        Command::Plans(args) => plans::plans(&args),
         Command::Hub(args) => hub::hub(args),
         Command::Explain(args) => explain::explain(&args),
         Command::Check(args) => check::check(&args),
         Command::Models(args) => models::models(&args),
+        Command::Demo(args) => demo::demo(&args),
         Command::Shop(args) => shop::shop(&args),
         Command::Inject(args) => inject::inject(&args),
         Command::Completions { shell } => cli::completions(shell),

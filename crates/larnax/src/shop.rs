@@ -182,6 +182,7 @@ fn up(args: &UpArgs) -> anyhow::Result<ExitCode> {
         seed: args.seed,
         requests_per_second: args.rate,
         leased: args.foreground,
+        acts: false,
     })?;
     write(format!("The shop is open.\n{}", next(&shop, &args.place)).as_bytes())?;
     if args.foreground {

@@ -11,11 +11,17 @@ const WITH_TOPOLOGY: bool = true;
 
 /// The config file for `larnax up --config`, with where each service is. `program` mends the shop, as `PROGRAM shop mend`; the shop's
 /// folder is in that of the `state`. Both are absolute.
-pub fn agent_config(services: &[(Service, SocketAddr)], program: &Path, state: &Path) -> String {
-    config(services, program, state, WITH_TOPOLOGY)
+pub fn agent_config(services: &[(Service, SocketAddr)], program: &Path, state: &Path, acts: bool) -> String {
+    config(services, program, state, WITH_TOPOLOGY, acts)
 }
 
-fn config(services: &[(Service, SocketAddr)], program: &Path, state: &Path, topology: bool) -> String {
+fn config(
+    services: &[(Service, SocketAddr)],
+    program: &Path,
+    state: &Path,
+    topology: bool,
+    acts: bool,
+) -> String {
     let mut text = String::from(
         "# Written by `larnax shop up`: what an agent needs to watch the shop.\n\
          interval: 1s\n\
@@ -44,7 +50,7 @@ fn config(services: &[(Service, SocketAddr)], program: &Path, state: &Path, topo
         }
     }
     match (written(program), written(state)) {
-        (Some(program), Some(state)) => actions(&mut text, &program, &state),
+        (Some(program), Some(state)) => actions(&mut text, &program, &state, acts),
         _ => {
             text +=
                 "# No actions: the path of the program or of the state holds a brace, or no text of UTF-8.\n";
@@ -62,7 +68,7 @@ fn written(path: &Path) -> Option<String> {
 }
 
 /// What can be done, and what is allowed.
-fn actions(text: &mut String, program: &str, state: &str) {
+fn actions(text: &mut String, program: &str, state: &str, acts: bool) {
     text.push_str("actions:\n");
     for remedy in Remedy::ALL {
         let (risk, cost, metrics) = terms(remedy);
@@ -77,10 +83,15 @@ fn actions(text: &mut String, program: &str, state: &str) {
             metrics.join(", "),
         );
     }
-    text.push_str(
-        "policies:\n\
-         # A person is asked. Short times and high numbers, because faults are injected all day.\n\
-         - on: ['service/shop/*']\n  mode: ask\n  cooldown: 60s\n  share: 0.5\n  most: 30\n",
+    let (mode, means) = if acts {
+        ("act", "What is known is mended, the rest is asked for.")
+    } else {
+        ("ask", "A person is asked.")
+    };
+    let _ = write!(
+        text,
+        "policies:\n# {means} Short times and high numbers, because faults are injected all day.\n\
+         - on: ['service/shop/*']\n  mode: {mode}\n  cooldown: 60s\n  share: 0.5\n  most: 30\n",
     );
 }
 
@@ -120,7 +131,7 @@ mod tests {
     }
 
     fn text(program: &str) -> String {
-        agent_config(&services(), Path::new(program), Path::new("/var/lib/larnax"))
+        agent_config(&services(), Path::new(program), Path::new("/var/lib/larnax"), false)
     }
 
     #[test]

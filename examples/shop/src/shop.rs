@@ -47,6 +47,8 @@ pub struct ShopOptions {
     pub requests_per_second: f64,
     /// Whether the shop ends with this process, however that ends.
     pub leased: bool,
+    /// Whether its config lets Larnax mend what it is sure of; otherwise a person is asked.
+    pub acts: bool,
 }
 
 impl ShopOptions {
@@ -113,7 +115,7 @@ impl Shop {
         let config = self.folder.config();
         // The state's folder is the one that the shop's is in.
         let state = options.folder.parent().unwrap_or(&options.folder);
-        std::fs::write(&config, agent_config(&services, &options.program, state))
+        std::fs::write(&config, agent_config(&services, &options.program, state, options.acts))
             .map_err(ShopError::file(&config))?;
         addresses.retain(|service, _| *service == Service::Web);
         self.start_one(options, Role::Load, 0, addresses)?;

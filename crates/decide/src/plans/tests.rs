@@ -396,3 +396,23 @@ fn an_incident_that_waits_for_what_may_come_back_is_over_when_all_has_been_calm(
     plans.hear(&incident, at(110.0));
     assert_eq!(plans.latest(incident.id).unwrap().attempt, 2);
 }
+
+#[test]
+fn what_a_person_was_right_about_is_learnt_though_the_cause_was_unknown() {
+    let learnt = |approved: bool| {
+        let mut plans = plans(Mode::Ask);
+        let mut incident = incident(0.0);
+        if let Some(diagnosis) = &mut incident.diagnosis {
+            diagnosis.known = false;
+        }
+        diagnose(&mut plans, &incident, &["restart"], 10.0);
+        let plan = only(&plans);
+        if approved {
+            plans.request(&approve(plan.id, "ana"), at(20.0)).unwrap();
+            plans.reported(&report(&plan, Wanted::Do, Effect::Done, 21.0), at(22.0));
+        }
+        plans.hear(&over(&incident, 30.0), at(45.0));
+        plans.knowledge.patterns.all().len()
+    };
+    assert_eq!([learnt(true), learnt(false)], [1, 0]);
+}

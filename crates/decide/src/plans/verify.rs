@@ -146,8 +146,12 @@ impl Plans {
         let signature = self.signature(&plan).cloned();
         let known = pattern(&plan).to_owned();
         let mut begun = None;
-        // Where it is not known where it began, nor is what is above and below.
-        if let Some(signature) = signature.filter(|_| plan.confidence > 0.0) {
+        // Where it is not known where it began, nor is what is above and below; but who chose to do something there, and was right,
+        // knew.
+        let confirmed = outcome.recovered_seconds.is_some()
+            && plan.done.is_some()
+            && plan.decision.as_ref().is_some_and(|decision| decision.approved && decision.by != BY_POLICY);
+        if let Some(signature) = signature.filter(|_| plan.confidence > 0.0 || confirmed) {
             if known.is_empty() {
                 begun = Some(self.knowledge.patterns.begin(signature));
             } else {

@@ -22,6 +22,7 @@ pub fn open(requests_per_second: f64) -> (Shop, TempDir) {
         seed: 7,
         requests_per_second,
         leased: true,
+        acts: false,
     };
     (Shop::start(&options).unwrap(), place)
 }

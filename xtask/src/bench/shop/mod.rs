@@ -189,6 +189,7 @@ fn open(seed: u64, program: &Path, folder: &Path) -> Result<Shop> {
         seed,
         requests_per_second: ShopOptions::REQUESTS_PER_SECOND,
         leased: true,
+        acts: false,
     })?)
 }
 

@@ -1,0 +1,178 @@
+//! The shop, and the Larnax that watches it. Both end with the demo, however that comes.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use larnax_core::Incident;
+use larnax_edge_role::server::api::{ComponentReport, StatusReport};
+use larnax_shop::{Shop, ShopOptions};
+use larnax_spec::{Environment, Listen};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::cli::{AskArgs, Output};
+use crate::client;
+
+/// How often something is looked for.
+pub(super) const LOOK: Duration = Duration::from_millis(250);
+/// How long the agent may take to answer after its start, and to end.
+const STARTS_WITHIN: Duration = Duration::from_secs(20);
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
+
+/// The shop, and who watches it.
+pub(super) struct Stage {
+    pub(super) shop: Shop,
+    watcher: Child,
+    ask: AskArgs,
+    log: PathBuf,
+}
+
+impl Stage {
+    pub(super) fn open(state: Option<PathBuf>, page: Listen) -> anyhow::Result<Self> {
+        let state = match state {
+            Some(state) => std::path::absolute(state)?,
+            None => Environment::of_process().state_dir().join("demo"),
+        };
+        std::fs::create_dir_all(&state).with_context(|| format!("{} can't be made", state.display()))?;
+        let program = std::env::current_exe().context("the program does not know where it is")?;
+        if let Some(shop) = Shop::open(state.join("shop"))? {
+            if shop.is_whole() {
+                bail!("a demo runs in {} already; give another --state", state.display());
+            }
+            shop.stop()?;
+        }
+        let shop = Shop::start(&ShopOptions {
+            program: program.clone(),
+            arguments: vec!["shop".to_owned(), "serve".to_owned()],
+            folder: state.join("shop"),
+            port: 0,
+            seed: 1,
+            requests_per_second: ShopOptions::REQUESTS_PER_SECOND,
+            leased: true,
+            acts: true,
+        })?;
+        // Bound for a moment, so that the port is known before the agent says it.
+        let listen = match page.0.port() {
+            0 => TcpListener::bind(page.0).and_then(|listener| listener.local_addr())?,
+            _ => page.0,
+        };
+        let log = state.join("larnax.log");
+        let log_file = std::fs::File::create(&log).with_context(|| log.display().to_string())?;
+        let watcher = Command::new(&program)
+            .args(["up", "--config"])
+            .arg(shop.config_file())
+            .arg("--state")
+            .arg(&state)
+            .args(["--listen", &listen.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log_file)
+            .spawn()
+            .context("the program can't be started a second time")?;
+        let ask = AskArgs { url: format!("http://{listen}"), token_file: None, output: Output::Table };
+        let mut stage = Self { shop, watcher, ask, log };
+        stage.wait_until_it_answers()?;
+        Ok(stage)
+    }
+
+    fn wait_until_it_answers(&mut self) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while self.get::<StatusReport>("/api/v1/status").is_err() {
+            let ended = self.watcher.try_wait()?;
+            if ended.is_some() || began.elapsed() > STARTS_WITHIN {
+                let said = std::fs::read_to_string(&self.log).unwrap_or_default();
+                bail!("Larnax did not start: {}", said.lines().last().unwrap_or("it gave no reason"));
+            }
+            std::thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+
+    /// Until it knows all services.
+    pub(super) fn wait_until_learnt(&self) -> anyhow::Result<()> {
+        let left = || -> anyhow::Result<f64> {
+            let components: Vec<ComponentReport> = self.get("/api/v1/components")?;
+            let known = components.iter().filter(|one| one.state != "unknown");
+            // What has not sent yet has all of it before it.
+            let left = known.map(|one| one.warm_up_remaining_seconds.unwrap_or(0.0));
+            Ok(if components.iter().any(|one| one.state == "unknown") {
+                1.0
+            } else {
+                left.fold(0.0, f64::max)
+            })
+        };
+        std::thread::sleep(Duration::from_secs(2));
+        let whole = left()?;
+        if whole <= 0.0 {
+            return Ok(());
+        }
+        self.wait("It learns what is normal", Duration::from_secs_f64(whole), || Ok(left()? <= 0.0))
+    }
+
+    /// Until no incident has been open for so long.
+    pub(super) fn wait_until_calm(&self, apart: Duration) -> anyhow::Result<()> {
+        let mut calm_since = Instant::now();
+        self.wait("Until it is another incident", apart, || {
+            let open: Vec<Incident> = self.get("/api/v1/incidents?state=open&limit=10")?;
+            if open.iter().any(|one| one.anomalies.iter().any(|anomaly| anomaly.closed.is_none())) {
+                calm_since = Instant::now();
+            }
+            Ok(calm_since.elapsed() >= apart)
+        })
+    }
+
+    /// With a bar on standard error, where somebody looks at it.
+    fn wait(
+        &self,
+        what: &'static str,
+        about: Duration,
+        mut is_over: impl FnMut() -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
+        let style = ProgressStyle::with_template("{msg} {bar:30} {elapsed} of about {len} s")?;
+        let bar = ProgressBar::new(about.as_secs()).with_style(style).with_message(what);
+        let began = Instant::now();
+        while !is_over()? {
+            bar.set_position(began.elapsed().as_secs().min(about.as_secs()));
+            std::thread::sleep(LOOK);
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        client::ask(&self.ask, path)
+    }
+
+    pub(super) fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
+        client::tell(&self.ask, path, body)
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.ask.url
+    }
+
+    pub(super) fn log(&self) -> &Path {
+        &self.log
+    }
+}
+
+impl Drop for Stage {
+    /// The agent keeps what it has learnt when it is asked to end. The shop ends with itself.
+    fn drop(&mut self) {
+        let pid = i32::try_from(self.watcher.id()).ok().and_then(Pid::from_raw);
+        if let (Ok(None), Some(pid)) = (self.watcher.try_wait(), pid) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let began = Instant::now();
+        while began.elapsed() < ENDS_WITHIN && matches!(self.watcher.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = self.watcher.kill();
+        let _ = self.watcher.wait();
+    }
+}
