@@ -38,7 +38,7 @@ impl Executor {
         if !offered.offer.is_for(&command.component) {
             return Err(format!("the action `{}` is not offered for {}", command.action, command.component));
         }
-        let now = self.clock.now();
+        let now = self.now();
         if now > command.expires {
             return Err(format!("it came {:.1} s too late", now.since(command.expires)));
         }

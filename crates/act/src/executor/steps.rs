@@ -42,7 +42,7 @@ impl Executor {
         let task = self.task(&command, offered);
         let expires = command.expires;
         let can_undo = command.wanted == Wanted::Do && offered.actuator.can_undo();
-        let heard = Record::Heard { command, at: self.clock.now(), can_undo };
+        let heard = Record::Heard { command, at: self.now(), can_undo };
         if let Err(problem) = self.write(&[heard]).await {
             return self.not_done(&task.key, unwritten(&problem));
         }
@@ -60,7 +60,7 @@ impl Executor {
             release(offered, &task, &held).await;
             return self.end(&task, Effect::NotDone, &reason, None).await;
         }
-        let began = self.clock.now();
+        let began = self.now();
         if let Err(problem) = self.write(&[Record::Switching { key: task.key.clone(), at: began }]).await {
             release(offered, &task, &held).await;
             return self.end(&task, Effect::NotDone, &unwritten(&problem), None).await;
@@ -107,7 +107,7 @@ impl Executor {
             Err(_) => return Err(too_slow(offered)),
             Ok(ready) => ready.map_err(|problem| problem.to_string())?,
         }
-        let late = self.clock.now().since(expires);
+        let late = self.now().since(expires);
         if late > 0.0 {
             return Err(format!("nothing was begun: it was ready {late:.1} s too late"));
         }
@@ -171,7 +171,7 @@ impl Executor {
     /// Writes down what came of it.
     async fn end(&self, task: &Task, effect: Effect, message: &str, began: Option<Timestamp>) -> Report {
         let message = shorten(message, MAX_MESSAGE);
-        let report = Report { key: task.key.clone(), effect, message, began, ended: self.clock.now() };
+        let report = Report { key: task.key.clone(), effect, message, began, ended: self.now() };
         if let Err(problem) = self.write(&[Record::Ended(report.clone())]).await {
             tracing::error!(key = task.key, %problem, "what came of it can't be written down");
             self.journal.borrow_mut().remember(Record::Ended(report.clone()));

@@ -1,0 +1,133 @@
+//! What the tests share: commands of a hub, a runtime, a process to act on.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use larnax_act::{Executor, Offered, catalogue};
+use larnax_core::{Authority, Clock, Command, IncidentId, PlanId, SystemClock, Wanted};
+use larnax_spec::{Action, Period};
+use rustix::process::{Pid, Signal, kill_process};
+
+pub const COMPONENT: &str = "service/shop/orders";
+
+/// A runtime as the edge has it.
+pub fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// An order to do something about the `attempt`th plan, good for a minute.
+pub fn order(attempt: u32, wanted: Wanted) -> Command {
+    let plan = PlanId::of("00000000000000aa".parse::<IncidentId>().unwrap(), attempt);
+    Command {
+        key: Command::key(plan, wanted),
+        plan,
+        wanted,
+        action: "it".to_owned(),
+        component: COMPONENT.parse().unwrap(),
+        expires: SystemClock.now().plus(Duration::from_secs(60)),
+        authority: Authority { epoch: "e".to_owned(), number: 1 },
+    }
+}
+
+/// The action `it` for the shop, done as `set` says.
+pub fn action(timeout: Duration, set: impl FnOnce(&mut Action)) -> Action {
+    let mut action = Action {
+        name: "it".to_owned(),
+        on: vec!["service/shop/*".parse().unwrap()],
+        timeout: Period(timeout),
+        ..Action::default()
+    };
+    set(&mut action);
+    action
+}
+
+pub fn offered(action: &Action) -> Offered {
+    catalogue(std::slice::from_ref(action)).unwrap().remove(0)
+}
+
+pub fn open(folder: &Path, offered: Offered) -> Executor {
+    Executor::open(&folder.join("actions"), vec![offered], Rc::new(SystemClock)).unwrap()
+}
+
+/// Processes that have a text among their arguments and have not ended.
+pub fn processes_with(argument: &str) -> Vec<i32> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let mut found: Vec<i32> = pids
+        .filter(|pid| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.split(|byte| *byte == 0).any(|text| text == argument.as_bytes())
+        })
+        .collect();
+    found.sort_unstable();
+    found
+}
+
+/// The letter by which the system shows what a process does.
+pub fn state_of(pid: i32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < Duration::from_secs(20), "it never came that {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A process that lives until it is told otherwise, and those that take its place. All of them are ended with it.
+pub struct Service {
+    pub folder: PathBuf,
+    /// Its argument, which no other process has.
+    pub mark: String,
+    child: std::process::Child,
+}
+
+impl Service {
+    pub fn start(folder: &Path) -> Self {
+        let mark = folder.join("watched").to_string_lossy().into_owned();
+        fs::write(&mark, "").unwrap();
+        let child = std::process::Command::new("/usr/bin/tail").args(["-f", &mark]).spawn().unwrap();
+        fs::write(folder.join("pid"), format!("{}\n", child.id())).unwrap();
+        // Its arguments can be seen a moment after it was started.
+        eventually("the process can be seen", || !processes_with(&mark).is_empty());
+        Self { folder: folder.to_owned(), mark, child }
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    pub fn pid_file(&self) -> PathBuf {
+        self.folder.join("pid")
+    }
+
+    pub fn run(&self) -> Vec<String> {
+        vec!["/usr/bin/tail".to_owned(), "-f".to_owned(), self.mark.clone()]
+    }
+
+    pub fn end(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Those that live now.
+    pub fn processes(&self) -> Vec<i32> {
+        processes_with(&self.mark)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        for pid in self.processes() {
+            let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
