@@ -12,7 +12,7 @@ use std::rc::Rc;
 use larnax_act::Executor;
 use larnax_act::journal::Record;
 use larnax_core::{Command, Effect, Report, Wanted};
-use support::{open, order, run};
+use support::{another_incident, open, order, run};
 use worlds::World;
 
 /// Runs a test in each world.
@@ -20,6 +20,7 @@ fn everywhere(test: impl Fn(&mut dyn World)) {
     for make in worlds::all() {
         let folder = tempfile::tempdir().unwrap();
         if let Some(mut world) = make(folder.path()) {
+            another_incident();
             test(world.as_mut());
         }
     }
@@ -189,7 +190,7 @@ fn what_is_said_is_so(world: &mut dyn World, command: &Command, before: &str, st
             Effect::NotDone => assert_eq!(after, before, "{} at {step}: {}", world.name(), again.message),
             Effect::Unsure => {}
         }
-        assert!(world.is_whole(), "{} at {step}: {after}", world.name());
+        assert!(world.is_whole(), "{} at {step}: {after}, {}, {again:?}", world.name(), world.state());
         assert_eq!(executor.handle(command.clone()).await, again, "{} at {step}", world.name());
         assert_eq!(world.state(), after, "{} at {step}", world.name());
         again.effect
@@ -267,7 +268,7 @@ fn a_session_that_breaks_in_the_middle_leaves_a_command_that_the_same_process_se
                 Effect::NotDone => assert_eq!(after, before, "{}", world.name()),
                 Effect::Unsure => {}
             }
-            assert!(world.is_whole(), "{}", world.name());
+            assert!(world.is_whole(), "{}: {after}, {}, {report:?}", world.name(), world.state());
         });
     });
 }

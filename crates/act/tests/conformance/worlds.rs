@@ -10,7 +10,7 @@ use larnax_act::actuators::{Cgroup, Systemd, Virsh};
 use larnax_act::{Offered, Task};
 use larnax_core::Wanted;
 use larnax_spec::{
-    Action, CgroupAction, CommandAction, Receiver as To, RecordAction, RestartAction, Signal, SignalAction,
+    CgroupAction, CommandAction, Receiver as To, RecordAction, RestartAction, Signal, SignalAction,
     SystemdAction, SystemdVerb, VirshAction, VirshVerb, WebhookAction,
 };
 use larnax_test_peers::{Peer, Peers};

@@ -1,9 +1,11 @@
 //! What the tests share: commands of a hub, a runtime, a process to act on.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use larnax_act::{Executor, Offered, catalogue};
@@ -18,9 +20,26 @@ pub fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
+thread_local! {
+    static INCIDENT: Cell<u64> = const { Cell::new(0) };
+}
+
+static INCIDENTS: AtomicU64 = AtomicU64::new(1);
+
+/// From now on this test's orders are about another incident. Keys are found again among the processes of the machine, so no two tests may
+/// have the same.
+pub fn another_incident() {
+    let number = INCIDENTS.fetch_add(1, Ordering::Relaxed);
+    INCIDENT.set(u64::from(std::process::id()) << 32 | number);
+}
+
 /// An order to do something about the `attempt`th plan, good for a minute.
 pub fn order(attempt: u32, wanted: Wanted) -> Command {
-    let plan = PlanId::of("00000000000000aa".parse::<IncidentId>().unwrap(), attempt);
+    if INCIDENT.get() == 0 {
+        another_incident();
+    }
+    let incident: IncidentId = format!("{:016x}", INCIDENT.get()).parse().unwrap();
+    let plan = PlanId::of(incident, attempt);
     Command {
         key: Command::key(plan, wanted),
         plan,
