@@ -133,7 +133,11 @@ impl Executor {
         let report = self.not_done(&command.key, reason);
         if !self.journal.borrow().is_full() {
             let heard = Record::Heard { command, at: report.ended, can_undo: false };
-            let _ = self.write(&[heard, Record::Ended(report.clone())]).await;
+            let records = [heard, Record::Ended(report.clone())];
+            if let Err(problem) = self.write(&records).await {
+                tracing::error!(key = report.key, %problem, "refused, but that can't be written down");
+                self.remember(records);
+            }
         }
         report
     }

@@ -43,8 +43,10 @@ impl Executor {
         let expires = command.expires;
         let can_undo = command.wanted == Wanted::Do && offered.actuator.can_undo();
         let heard = Record::Heard { command, at: self.now(), can_undo };
-        if let Err(problem) = self.write(&[heard]).await {
-            return self.not_done(&task.key, unwritten(&problem));
+        if let Err(problem) = self.write(std::slice::from_ref(&heard)).await {
+            let report = self.not_done(&task.key, unwritten(&problem));
+            self.remember([heard, Record::Ended(report.clone())]);
+            return report;
         }
         let held = match before {
             Some(held) => held,
@@ -168,13 +170,20 @@ impl Executor {
         (effect, settled.message)
     }
 
+    /// What can't be written down is at least known as long as this process lives, and is written when that works again.
+    pub(super) fn remember(&self, records: impl IntoIterator<Item = Record>) {
+        for record in records {
+            self.journal.borrow_mut().remember(record);
+        }
+    }
+
     /// Writes down what came of it.
     async fn end(&self, task: &Task, effect: Effect, message: &str, began: Option<Timestamp>) -> Report {
         let message = shorten(message, MAX_MESSAGE);
         let report = Report { key: task.key.clone(), effect, message, began, ended: self.now() };
         if let Err(problem) = self.write(&[Record::Ended(report.clone())]).await {
             tracing::error!(key = task.key, %problem, "what came of it can't be written down");
-            self.journal.borrow_mut().remember(Record::Ended(report.clone()));
+            self.remember([Record::Ended(report.clone())]);
         }
         report
     }

@@ -133,7 +133,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Remembers a report that could not be written down, so that this process at least gives the same answer again.
+    /// Takes in a record that could not be written down. It is written when the file can be written anew.
     pub fn remember(&mut self, record: Record) {
         self.entries.apply(record);
     }

@@ -1,4 +1,3 @@
-
 use larnax_core::{Authority, Command, Effect, IncidentId, PlanId, Report, Wanted};
 use proptest::prelude::*;
 

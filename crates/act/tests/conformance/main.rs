@@ -1,8 +1,10 @@
 //! What every actuator must keep to. A new one is a row in [`worlds::all`].
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+mod killed;
 #[path = "../support/mod.rs"]
 mod support;
+mod trouble;
 mod webhook;
 mod worlds;
 

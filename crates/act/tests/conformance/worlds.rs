@@ -10,7 +10,7 @@ use larnax_act::actuators::{Cgroup, Systemd, Virsh};
 use larnax_act::{Offered, Task};
 use larnax_core::Wanted;
 use larnax_spec::{
-    CgroupAction, CommandAction, Receiver as To, RecordAction, RestartAction, Signal, SignalAction,
+    Action, CgroupAction, CommandAction, Receiver as To, RecordAction, RestartAction, Signal, SignalAction,
     SystemdAction, SystemdVerb, VirshAction, VirshVerb, WebhookAction,
 };
 use larnax_test_peers::{Peer, Peers};
@@ -23,6 +23,10 @@ pub trait World {
     fn name(&self) -> &'static str;
     fn folder(&self) -> &Path;
     fn offered(&self) -> Offered;
+    /// The same as the config has it, where that says all.
+    fn action(&self) -> Option<Action> {
+        None
+    }
     /// All that a user of the component could notice.
     fn state(&self) -> String;
     /// Whether it is on one side of the change or the other, and never between.
@@ -86,9 +90,12 @@ impl World for Recorded {
         &self.folder
     }
     fn offered(&self) -> Offered {
+        offered(&self.action().unwrap())
+    }
+    fn action(&self) -> Option<Action> {
         let file = self.folder.join("there/lines");
         fs::create_dir_all(self.folder.join("there")).unwrap();
-        offered(&action(TIMEOUT, |action| action.record = Some(RecordAction { file })))
+        Some(action(TIMEOUT, |action| action.record = Some(RecordAction { file })))
     }
     fn state(&self) -> String {
         let text = fs::read_to_string(self.folder.join("there/lines")).unwrap_or_default();
@@ -127,6 +134,9 @@ impl World for Programs {
         &self.folder
     }
     fn offered(&self) -> Offered {
+        offered(&self.action().unwrap())
+    }
+    fn action(&self) -> Option<Action> {
         let run =
             |name: &str| vec![self.folder.join(name).to_string_lossy().into_owned(), "{name}".to_owned()];
         let spec = CommandAction {
@@ -136,7 +146,7 @@ impl World for Programs {
             check: run("check"),
             folder: Some(self.folder.clone()),
         };
-        offered(&action(TIMEOUT, |action| action.command = Some(spec)))
+        Some(action(TIMEOUT, |action| action.command = Some(spec)))
     }
     fn state(&self) -> String {
         fs::read_to_string(self.folder.join("flag")).unwrap_or_default()
@@ -160,8 +170,11 @@ impl World for Signalled {
         &self.service.folder
     }
     fn offered(&self) -> Offered {
+        offered(&self.action().unwrap())
+    }
+    fn action(&self) -> Option<Action> {
         let spec = SignalAction { pid_file: self.service.pid_file(), signal: Signal::Stop };
-        offered(&action(TIMEOUT, |action| action.signal = Some(spec)))
+        Some(action(TIMEOUT, |action| action.signal = Some(spec)))
     }
     fn state(&self) -> String {
         // What a signal does takes the system a moment.
@@ -185,6 +198,9 @@ impl World for Restarted {
         &self.service.folder
     }
     fn offered(&self) -> Offered {
+        offered(&self.action().unwrap())
+    }
+    fn action(&self) -> Option<Action> {
         let spec = RestartAction {
             pid_file: self.service.pid_file(),
             run: self.service.run(),
@@ -192,7 +208,7 @@ impl World for Restarted {
             log: Some(self.service.folder.join("log")),
             ..RestartAction::default()
         };
-        offered(&action(TIMEOUT, |action| action.restart = Some(spec)))
+        Some(action(TIMEOUT, |action| action.restart = Some(spec)))
     }
     fn state(&self) -> String {
         format!(
@@ -349,9 +365,12 @@ impl World for Asked {
         &self.folder
     }
     fn offered(&self) -> Offered {
+        offered(&self.action().unwrap())
+    }
+    fn action(&self) -> Option<Action> {
         let url = format!("http://{}/hook", self.receiver.address).parse().unwrap();
         let spec = WebhookAction { to: To::at(url), can_undo: true };
-        offered(&action(TIMEOUT, |action| action.webhook = Some(spec)))
+        Some(action(TIMEOUT, |action| action.webhook = Some(spec)))
     }
     fn state(&self) -> String {
         self.receiver.said.lock().unwrap().done.to_string()

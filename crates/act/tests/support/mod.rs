@@ -104,6 +104,7 @@ pub struct Service {
     pub folder: PathBuf,
     /// Its argument, which no other process has.
     pub mark: String,
+    run: Vec<String>,
     child: std::process::Child,
 }
 
@@ -111,11 +112,28 @@ impl Service {
     pub fn start(folder: &Path) -> Self {
         let mark = folder.join("watched").to_string_lossy().into_owned();
         fs::write(&mark, "").unwrap();
-        let child = std::process::Command::new("/usr/bin/tail").args(["-f", &mark]).spawn().unwrap();
+        Self::running(folder, mark.clone(), vec!["/usr/bin/tail".to_owned(), "-f".to_owned(), mark])
+    }
+
+    /// One that takes `seconds` to end when it is told to.
+    pub fn slow(folder: &Path, seconds: f64) -> Self {
+        let mark = folder.join("slow").to_string_lossy().into_owned();
+        // Without children: between fork and exec they would look like a second service.
+        let text = format!(
+            "trap 'read -t {seconds} -u 3; exit 0' TERM\nexec 3<>{mark}.pipe\nwhile :; do read -t 0.05 -u 3; done\n"
+        );
+        fs::write(&mark, text).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(format!("{mark}.pipe")).status().unwrap().success());
+        Self::running(folder, mark.clone(), vec!["/bin/bash".to_owned(), mark])
+    }
+
+    fn running(folder: &Path, mark: String, run: Vec<String>) -> Self {
+        let (program, arguments) = run.split_first().unwrap();
+        let child = std::process::Command::new(program).args(arguments).spawn().unwrap();
         fs::write(folder.join("pid"), format!("{}\n", child.id())).unwrap();
         // Its arguments can be seen a moment after it was started.
         eventually("the process can be seen", || !processes_with(&mark).is_empty());
-        Self { folder: folder.to_owned(), mark, child }
+        Self { folder: folder.to_owned(), mark, run, child }
     }
 
     pub fn pid(&self) -> i32 {
@@ -127,7 +145,7 @@ impl Service {
     }
 
     pub fn run(&self) -> Vec<String> {
-        vec!["/usr/bin/tail".to_owned(), "-f".to_owned(), self.mark.clone()]
+        self.run.clone()
     }
 
     pub fn end(&mut self) {
