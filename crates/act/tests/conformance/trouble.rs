@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use larnax_act::actuators::{Cgroup, Systemd};
-use larnax_act::{ActError, Actuator, Failed, Held, LocalFuture, Offered, Settled, Task};
+use larnax_act::{ActError, Actuator, Failed, Held, LocalFuture, Offered, Settled, Side, Task};
 use larnax_core::{Effect, Report, Wanted};
 use larnax_spec::{
     Action, CgroupAction, CommandAction, Period, Receiver as To, RestartAction, Signal, SignalAction,
@@ -142,6 +142,26 @@ fn a_service_that_is_down_is_started_and_one_that_cannot_be_is_left_alone() {
     service.end();
     let (report, _) = ordered(folder.path(), restart(&spec), Wanted::Do);
     assert_eq!((report.effect, service.processes().len()), (Effect::Done, 1), "{report:?}");
+}
+
+#[test]
+fn what_came_too_late_to_be_finished_is_left_alone_but_a_service_that_is_down_is_started() {
+    another_incident();
+    let folder = tempfile::tempdir().unwrap();
+    let mut service = Service::start(folder.path());
+    let spec = RestartAction { pid_file: service.pid_file(), run: service.run(), ..RestartAction::default() };
+    let it = offered(&action(SHORT, |action| action.restart = Some(spec)));
+    run(async {
+        let task = Task { fresh: false, ..crate::worlds::task(Wanted::Do) };
+        let held = it.actuator.reserve(&task).await.unwrap();
+        let settled = it.actuator.settle(&task, &held).await;
+        assert_eq!((settled.side, service.processes()), (Side::Unknown, vec![service.pid()]), "{settled:?}");
+        service.end();
+        let settled = it.actuator.settle(&task, &held).await;
+        assert_eq!((settled.side, service.processes().len()), (Side::After, 1), "{settled:?}");
+        let again = it.actuator.settle(&task, &held).await;
+        assert_eq!((again.side, service.processes().len()), (Side::After, 1), "{again:?}");
+    });
 }
 
 #[test]

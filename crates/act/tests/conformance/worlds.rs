@@ -14,8 +14,9 @@ use larnax_spec::{
     SystemdAction, SystemdVerb, VirshAction, VirshVerb, WebhookAction,
 };
 use larnax_test_peers::{Peer, Peers};
+use rustix::process::{Pid, Signal as Kernel, kill_process};
 
-use crate::support::{Service, action, offered, order, state_of};
+use crate::support::{Service, action, eventually, offered, order, state_of};
 use crate::webhook::Receiver;
 
 /// One actuator and what it acts on.
@@ -47,13 +48,19 @@ pub fn all() -> Vec<Make> {
     vec![
         |folder| Some(Box::new(Recorded { folder: folder.to_owned() })),
         |folder| Some(Box::new(Programs::at(folder))),
-        |folder| Some(Box::new(Signalled { service: Service::start(folder) })),
+        |folder| Some(Box::new(Signalled::by(folder, Signal::Stop))),
+        |folder| Some(Box::new(Signalled::by(folder, Signal::Cont))),
         |folder| Some(Box::new(Restarted { service: Service::start(folder) })),
-        |folder| Some(Box::new(Units::at(folder))),
+        |folder| Some(Box::new(Units::at(folder, SystemdVerb::Stop))),
+        |folder| Some(Box::new(Units::at(folder, SystemdVerb::Start))),
+        |folder| Some(Box::new(Units::at(folder, SystemdVerb::Restart))),
         |folder| Some(Box::new(Limits::in_files(folder))),
         |folder| Some(Box::new(Limits::of_the_kernel(folder)?)),
         |folder| Some(Box::new(Asked { folder: folder.to_owned(), receiver: Receiver::start() })),
-        |folder| Some(Box::new(Machines::at(folder)?)),
+        |folder| Some(Box::new(Machines::at(folder, VirshVerb::Suspend)?)),
+        |folder| Some(Box::new(Machines::at(folder, VirshVerb::Resume)?)),
+        |folder| Some(Box::new(Machines::at(folder, VirshVerb::Start)?)),
+        |folder| Some(Box::new(Machines::at(folder, VirshVerb::Shutdown)?)),
     ]
 }
 
@@ -160,6 +167,18 @@ impl World for Programs {
 
 struct Signalled {
     service: Service,
+    signal: Signal,
+}
+
+impl Signalled {
+    fn by(folder: &Path, signal: Signal) -> Self {
+        let service = Service::start(folder);
+        if signal == Signal::Cont {
+            kill_process(Pid::from_raw(service.pid()).unwrap(), Kernel::STOP).unwrap();
+            eventually("it stands still", || state_of(service.pid()) == Some('T'));
+        }
+        Self { service, signal }
+    }
 }
 
 impl World for Signalled {
@@ -173,7 +192,7 @@ impl World for Signalled {
         offered(&self.action().unwrap())
     }
     fn action(&self) -> Option<Action> {
-        let spec = SignalAction { pid_file: self.service.pid_file(), signal: Signal::Stop };
+        let spec = SignalAction { pid_file: self.service.pid_file(), signal: self.signal };
         Some(action(TIMEOUT, |action| action.signal = Some(spec)))
     }
     fn state(&self) -> String {
@@ -229,26 +248,24 @@ impl World for Restarted {
 /// A program that answers as `systemctl` does, with the unit's state in a file. The real one is tested where a user's systemd runs.
 struct Units {
     folder: PathBuf,
+    verb: SystemdVerb,
 }
 
 impl Units {
-    fn at(folder: &Path) -> Self {
+    fn at(folder: &Path, verb: SystemdVerb) -> Self {
         let unit = folder.join("unit");
-        fs::write(&unit, "active").unwrap();
-        let unit = unit.display();
-        script(
-            &folder.join("systemctl"),
-            &format!(
-                "case $1 in\n\
-                 show) if [ -f {unit} ]; then echo LoadState=loaded; echo ActiveState=$(cat {unit}); else echo LoadState=not-found; \
-                 echo ActiveState=inactive; fi; echo InvocationID=7;;\n\
-                 stop) echo -n inactive > {unit};;\n\
-                 start) echo -n active > {unit};;\n\
-                 *) exit 2;;\n\
-                 esac"
-            ),
-        );
-        Self { folder: folder.to_owned() }
+        fs::write(&unit, if verb == SystemdVerb::Start { "inactive 1\n" } else { "active 1\n" }).unwrap();
+        let text = r#"
+            read state number < UNIT || { echo LoadState=not-found; echo ActiveState=inactive; exit; }
+            case $1 in
+                show) echo LoadState=loaded; echo ActiveState=$state; echo InvocationID=$number;;
+                stop) echo inactive $number > UNIT;;
+                start) echo active $number > UNIT;;
+                restart) echo active $((number + 1)) > UNIT;;
+                *) exit 2;;
+            esac"#;
+        script(&folder.join("systemctl"), &text.replace("UNIT", &unit.display().to_string()));
+        Self { folder: folder.to_owned(), verb }
     }
 }
 
@@ -260,13 +277,13 @@ impl World for Units {
         &self.folder
     }
     fn offered(&self) -> Offered {
-        let spec = SystemdAction { unit: "{name}.service".to_owned(), r#do: SystemdVerb::Stop, user: false };
+        let spec = SystemdAction { unit: "{name}.service".to_owned(), r#do: self.verb, user: false };
         let mut it = offered(&action(TIMEOUT, |action| action.systemd = Some(spec.clone())));
         it.actuator = Rc::new(Systemd::new(spec).with_program(&self.folder.join("systemctl")));
         it
     }
     fn state(&self) -> String {
-        fs::read_to_string(self.folder.join("unit")).unwrap()
+        fs::read_to_string(self.folder.join("unit")).unwrap().trim().to_owned()
     }
     fn lose(&mut self) {
         fs::remove_file(self.folder.join("unit")).unwrap();
@@ -387,15 +404,21 @@ impl World for Asked {
 /// before.
 struct Machines {
     folder: PathBuf,
+    verb: VirshVerb,
 }
 
 impl Machines {
-    fn at(folder: &Path) -> Option<Self> {
+    fn at(folder: &Path, verb: VirshVerb) -> Option<Self> {
         let peers = Peers::for_test(&[Peer::Virsh])?;
         let command = peers.command(Peer::Virsh);
         let libraries =
             command.get_envs().find_map(|(name, value)| (name == "LD_LIBRARY_PATH").then_some(value?))?;
-        fs::write(folder.join("history"), "").unwrap();
+        let history = match verb {
+            VirshVerb::Resume => "suspend --domain orders;",
+            VirshVerb::Start => "destroy --domain orders;",
+            _ => "",
+        };
+        fs::write(folder.join("history"), history).unwrap();
         fs::write(
             folder.join("machines.xml"),
             "<node><domain type='test'><name>orders</name><memory>8192</memory><os><type>hvm</type></os></domain></node>",
@@ -412,7 +435,7 @@ impl Machines {
                 history = history.display()
             ),
         );
-        Some(Self { folder: folder.to_owned() })
+        Some(Self { folder: folder.to_owned(), verb })
     }
 
     fn connect(&self) -> String {
@@ -428,11 +451,8 @@ impl World for Machines {
         &self.folder
     }
     fn offered(&self) -> Offered {
-        let spec = VirshAction {
-            domain: "{name}".to_owned(),
-            r#do: VirshVerb::Suspend,
-            connect: Some(self.connect()),
-        };
+        let spec =
+            VirshAction { domain: "{name}".to_owned(), r#do: self.verb, connect: Some(self.connect()) };
         let mut it = offered(&action(TIMEOUT, |action| action.virsh = Some(spec.clone())));
         it.actuator = Rc::new(Virsh::new(spec).with_program(&self.folder.join("virsh")));
         it
@@ -444,6 +464,8 @@ impl World for Machines {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
     fn lose(&mut self) {
-        fs::write(self.folder.join("history"), "destroy --domain orders; undefine --domain orders;").unwrap();
+        let history = fs::read_to_string(self.folder.join("history")).unwrap();
+        let end = if self.state() == "shut off" { "" } else { "destroy --domain orders;" };
+        fs::write(self.folder.join("history"), format!("{history} {end} undefine --domain orders;")).unwrap();
     }
 }
