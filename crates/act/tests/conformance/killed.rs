@@ -73,7 +73,8 @@ fn an_agent_killed_after_any_step_has_changed_the_world_once_or_not_at_all_and_t
             // Some worlds make what they need when they are first asked.
             let _ = world.offered();
             let (before, command) = (world.state(), order(1, Wanted::Do));
-            let status = agent(world.folder(), &action, &[command.clone()], step, "").wait().unwrap();
+            let status =
+                agent(world.folder(), &action, std::slice::from_ref(&command), step, "").wait().unwrap();
             assert!(!status.success(), "{} at {step}", world.name());
             let effect = what_is_said_is_so(world, &command, &before, step);
             match step {
@@ -99,7 +100,7 @@ fn a_service_is_never_left_down_nor_started_twice_whenever_the_agent_is_killed()
             });
         });
         let command = order(1, Wanted::Do);
-        let mut agent = agent(folder.path(), &action, &[command.clone()], NEVER, "");
+        let mut agent = agent(folder.path(), &action, std::slice::from_ref(&command), NEVER, "");
         std::thread::sleep(pause);
         let _ = agent.kill();
         agent.wait().unwrap();

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod killed;
+mod outside;
 #[path = "../support/mod.rs"]
 mod support;
 mod trouble;
