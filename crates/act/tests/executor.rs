@@ -179,6 +179,24 @@ fn what_the_config_no_longer_has_is_not_done_and_not_taken_back() {
     recorder.refused(&executor, order(1, Wanted::Undo), "not offered here");
 }
 
+#[test]
+fn an_action_is_not_done_again_to_the_same_component_before_its_cooldown_is_over() {
+    let recorder = Recorder::new();
+    let executor = recorder.open();
+    let mut cooled = recorder.offered();
+    cooled.offer.cooldown_seconds = 30.0;
+    executor.set_offered(vec![cooled]);
+    assert_eq!(run(executor.handle(order(1, Wanted::Do))).effect, Effect::Done);
+    recorder.clock.advance(Duration::from_secs(29));
+    recorder.refused(&executor, order(2, Wanted::Do), "29 s ago, and its cooldown is 30 s");
+    let other = Command { component: "service/shop/carts".parse().unwrap(), ..order(3, Wanted::Do) };
+    assert_eq!(run(executor.handle(other)).effect, Effect::Done);
+    // What was done can be taken back at any time.
+    assert_eq!(run(executor.handle(order(1, Wanted::Undo))).effect, Effect::Done);
+    recorder.clock.advance(Duration::from_secs(2));
+    assert_eq!(run(executor.handle(order(4, Wanted::Do))).effect, Effect::Done);
+}
+
 /// An action that takes a while, and says each time that it was done.
 fn slow(folder: &Path) -> Offered {
     let text = format!("sleep 0.3; echo x >> {}/lines", folder.display());

@@ -41,9 +41,9 @@ impl Actuator for Command {
         !self.spec.undo.is_empty()
     }
 
-    fn describe(&self, task: &Task, held: &Held) -> String {
-        let run = program::arguments(&self.spec.run, &task.component).unwrap_or_default();
-        let would = format!("would run {run:?}");
+    fn describe(&self, _task: &Task, held: &Held) -> String {
+        // Without its arguments: how it is done is nobody else's business, and they may hold secrets.
+        let would = format!("would run `{}`", self.spec.run.first().map_or("", String::as_str));
         match held.get("says").and_then(Held::as_str) {
             Some(says) if !says.is_empty() => format!("{would}: {says}"),
             _ => would,

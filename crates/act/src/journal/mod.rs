@@ -96,9 +96,14 @@ impl Journal {
         self.entries.get(key)
     }
 
+    /// All commands that are remembered.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
     /// Commands of which nobody knows yet what came of them.
     pub fn open_entries(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(|entry| entry.report.is_none())
+        self.entries().filter(|entry| entry.report.is_none())
     }
 
     /// The largest number that was seen of an epoch.

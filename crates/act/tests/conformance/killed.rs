@@ -92,7 +92,7 @@ fn a_service_is_never_left_down_nor_started_twice_whenever_the_agent_is_killed()
         another_incident();
         let folder = tempfile::tempdir().unwrap();
         let service = Service::slow(folder.path(), 0.15);
-        let action = action(Duration::from_secs(10), |action| {
+        let action = action(Duration::from_secs(20), |action| {
             action.restart = Some(RestartAction {
                 pid_file: service.pid_file(),
                 run: service.run(),
@@ -120,7 +120,7 @@ fn a_service_is_never_left_down_nor_started_twice_whenever_the_agent_is_killed()
 fn slow_program(folder: &Path, check: bool) -> Action {
     let flag = folder.join("flag").display().to_string();
     let run = |text: String| vec!["/bin/bash".to_owned(), "-c".to_owned(), text];
-    action(Duration::from_secs(10), |action| {
+    action(Duration::from_secs(20), |action| {
         action.command = Some(CommandAction {
             run: run(format!("touch {flag}.begun; sleep 0.6; echo x >> {flag}")),
             check: if check { run(format!("[ -f {flag} ]")) } else { Vec::new() },
@@ -155,7 +155,7 @@ fn without_room_for_the_journal_nothing_is_done() {
         another_incident();
         let folder = tempfile::tempdir().unwrap();
         let flag = folder.path().join("flag");
-        let action = action(Duration::from_secs(10), |action| {
+        let action = action(Duration::from_secs(20), |action| {
             action.command = Some(CommandAction {
                 run: vec!["/usr/bin/touch".to_owned(), flag.display().to_string()],
                 ..CommandAction::default()

@@ -120,7 +120,7 @@ fn a_service_that_does_not_end_by_itself_is_killed_and_started_again() {
         stop_within: Period(Duration::from_millis(300)),
         ..RestartAction::default()
     };
-    let it = offered(&action(Duration::from_secs(10), |action| action.restart = Some(spec)));
+    let it = offered(&action(Duration::from_secs(20), |action| action.restart = Some(spec)));
     let (report, _) = ordered(folder.path(), it, Wanted::Do);
     assert_eq!(report.effect, Effect::Done, "{report:?}");
     assert!(report.message.contains("killed process"), "{report:?}");
@@ -134,7 +134,7 @@ fn a_service_that_is_down_is_started_and_one_that_cannot_be_is_left_alone() {
     let mut service = Service::start(folder.path());
     let spec = RestartAction { pid_file: service.pid_file(), run: service.run(), ..RestartAction::default() };
     let restart = |spec: &RestartAction| {
-        offered(&action(Duration::from_secs(10), |action| action.restart = Some(spec.clone())))
+        offered(&action(Duration::from_secs(20), |action| action.restart = Some(spec.clone())))
     };
     let broken = RestartAction { run: vec!["/no/such/program".to_owned()], ..spec.clone() };
     let (report, _) = ordered(folder.path(), restart(&broken), Wanted::Do);
@@ -165,12 +165,23 @@ fn what_came_too_late_to_be_finished_is_left_alone_but_a_service_that_is_down_is
 }
 
 #[test]
+fn a_restart_without_time_to_start_again_is_not_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path());
+    let spec = RestartAction { pid_file: service.pid_file(), run: service.run(), ..RestartAction::default() };
+    let it = offered(&action(Duration::from_secs(11), |action| action.restart = Some(spec)));
+    let (report, _) = ordered(folder.path(), it, Wanted::Do);
+    assert_eq!((report.effect, service.processes()), (Effect::NotDone, vec![service.pid()]));
+    assert!(report.message.contains("longer timeout"), "{report:?}");
+}
+
+#[test]
 fn a_service_that_ends_at_once_is_said_to_be_down() {
     let folder = tempfile::tempdir().unwrap();
     let service = Service::start(folder.path());
     let run = vec!["/bin/false".to_owned()];
     let spec = RestartAction { pid_file: service.pid_file(), run, ..RestartAction::default() };
-    let it = offered(&action(Duration::from_secs(10), |action| action.restart = Some(spec)));
+    let it = offered(&action(Duration::from_secs(20), |action| action.restart = Some(spec)));
     let (report, _) = ordered(folder.path(), it, Wanted::Do);
     assert_eq!(report.effect, Effect::Unsure, "{report:?}");
     assert!(report.message.contains("it is down"), "{report:?}");

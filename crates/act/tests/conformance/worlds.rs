@@ -69,12 +69,12 @@ pub fn task(wanted: Wanted) -> Task {
         wanted,
         action: command.action,
         component: command.component,
-        deadline: tokio::time::Instant::now() + Duration::from_secs(10),
+        deadline: tokio::time::Instant::now() + TIMEOUT,
         fresh: true,
     }
 }
 
-pub const TIMEOUT: Duration = Duration::from_secs(10);
+pub const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub fn script(path: &Path, text: &str) {
     fs::write(path, format!("#!/bin/bash\n{text}\n")).unwrap();

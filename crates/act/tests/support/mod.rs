@@ -57,6 +57,7 @@ pub fn action(timeout: Duration, set: impl FnOnce(&mut Action)) -> Action {
         name: "it".to_owned(),
         on: vec!["service/shop/*".parse().unwrap()],
         timeout: Period(timeout),
+        cooldown: Period(Duration::ZERO),
         ..Action::default()
     };
     set(&mut action);
