@@ -1,4 +1,4 @@
-//! Real peers for tests: Debian's Prometheus, Alertmanager, node_exporter, PostgreSQL, RabbitMQ and stress-ng, and Larnax's own
+//! Real peers for tests: Debian's Prometheus, Alertmanager, node_exporter, PostgreSQL, RabbitMQ, virsh and stress-ng, and Larnax's own
 //! programs.
 //!
 //! `cargo xtask test` fetches the peers ([`fetch()`]) into `target/peers`, without installing anything and

@@ -1,6 +1,6 @@
 //! Sets limits of cgroups (version 2).
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 

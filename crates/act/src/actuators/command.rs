@@ -41,9 +41,9 @@ impl Actuator for Command {
         !self.spec.undo.is_empty()
     }
 
-    fn describe(&self, task: &Task, held: &Held) -> String {
-        let run = program::arguments(&self.spec.run, &task.component).unwrap_or_default();
-        let would = format!("would run {run:?}");
+    fn describe(&self, _task: &Task, held: &Held) -> String {
+        // Without its arguments: how it is done is nobody else's business, and they may hold secrets.
+        let would = format!("would run `{}`", self.spec.run.first().map_or("", String::as_str));
         match held.get("says").and_then(Held::as_str) {
             Some(says) if !says.is_empty() => format!("{would}: {says}"),
             _ => would,
@@ -76,23 +76,30 @@ impl Actuator for Command {
 
     fn settle<'a>(&'a self, task: &'a Task, _held: &'a Held) -> LocalFuture<'a, Settled> {
         Box::pin(async move {
-            // What the check says counts only when nothing is under way any more; the check itself needs a share of the time.
-            let half =
-                tokio::time::Instant::now() + task.deadline.duration_since(tokio::time::Instant::now()) / 2;
-            if let Some(pid) = program::left_running(&task.key, half).await {
-                return Settled::unknown(format!("process {pid}, which was started for it, still runs"));
-            }
+            // While anything is under way, a check that says no may be wrong a moment later. It gets the second half of the time.
+            let now = tokio::time::Instant::now();
+            let half = now + task.deadline.duration_since(now) / 2;
+            let running = program::left_running(&task.key, half).await;
             if self.spec.check.is_empty() {
                 let what = if task.wanted == Wanted::Undo { "taken back" } else { "done" };
-                return Settled::unknown(format!("no `check` says whether it was {what}"));
+                return Settled::unknown(match running {
+                    Some(pid) => format!("process {pid}, which was started for it, still runs"),
+                    None => format!("no `check` says whether it was {what}"),
+                });
             }
             match self.run(&self.spec.check, task).await {
                 Err(problem) => Settled::unknown(problem.to_string()),
-                Ok(ran) => match ran.status.and_then(|status| status.code()) {
-                    Some(0) => Settled::after(format!("the check {}", ran.words())),
-                    Some(1) => Settled::before(format!("the check {}", ran.words())),
-                    _ => Settled::unknown(format!("the check {}", ran.words())),
-                },
+                Ok(ran) => {
+                    let (seen, settled) = (format!("the check {}", ran.words()), running.is_none());
+                    match ran.status.and_then(|status| status.code()) {
+                        Some(0) if settled || task.wanted == Wanted::Do => Settled::after(seen),
+                        Some(1) if settled || task.wanted == Wanted::Undo => Settled::before(seen),
+                        Some(0 | 1) => Settled::unknown(format!(
+                            "{seen}, but something still runs that was started for it"
+                        )),
+                        _ => Settled::unknown(seen),
+                    }
+                }
             }
         })
     }

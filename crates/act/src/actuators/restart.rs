@@ -136,19 +136,32 @@ fn write_pid(path: &Path, pid: u32) -> io::Result<()> {
 
 impl Actuator for Restart {
     fn describe(&self, _task: &Task, held: &Held) -> String {
+        // Without its arguments: how it is done is nobody else's business, and they may hold secrets.
+        let program = self.spec.run.first().map_or("", String::as_str);
         match held_process(held) {
-            Some(old) => format!(
-                "would end process {} by {} and run {:?}",
-                old.pid,
-                name(self.spec.stop_signal),
-                self.spec.run
-            ),
-            None => format!("would run {:?}; the process that the pid file names has ended", self.spec.run),
+            Some(old) => {
+                format!(
+                    "would end process {} by {} and run `{program}`",
+                    old.pid,
+                    name(self.spec.stop_signal)
+                )
+            }
+            None => format!("would run `{program}`; the process that the pid file names has ended"),
         }
     }
 
     fn reserve<'a>(&'a self, task: &'a Task) -> LocalFuture<'a, Result<Held, ActError>> {
         Box::pin(async move {
+            let (left, needed) =
+                (task.deadline.duration_since(Instant::now()), self.spec.stop_within.0 + FOR_START);
+            if left < needed {
+                return Err(ActError::cannot(format!(
+                    "{:.1} s are left, but the process has {} s to end and the next one {} s to start: give it a longer timeout",
+                    left.as_secs_f64(),
+                    self.spec.stop_within.as_secs_f64(),
+                    FOR_START.as_secs_f64()
+                )));
+            }
             let old = of_pid_file(&self.pid_file(task)?)?;
             self.prepare(task)?;
             Ok(old.map_or_else(|| json!({ "pid": null }), |old| hold(&old)))

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use larnax_core::{Clock, Command, Effect, Offer, Report, Wanted};
+use larnax_core::{Clock, Command, Effect, Offer, Report, Timestamp, Wanted};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
@@ -108,9 +108,9 @@ impl Executor {
     /// merely sent again has the same expiry.
     fn is_new_order(&self, command: &Command) -> bool {
         let journal = self.journal.borrow();
-        journal
-            .get(&command.key)
-            .is_some_and(|entry| entry.is_refused() && command.expires > entry.command.expires)
+        journal.get(&command.key).is_some_and(|entry| {
+            entry.is_refused() && command.expires.millis() > entry.command.expires.millis()
+        })
     }
 
     /// What came of a command that was heard before; waits for it if it is being done. None if it is new.
@@ -133,7 +133,11 @@ impl Executor {
         let report = self.not_done(&command.key, reason);
         if !self.journal.borrow().is_full() {
             let heard = Record::Heard { command, at: report.ended, can_undo: false };
-            let _ = self.write(&[heard, Record::Ended(report.clone())]).await;
+            let records = [heard, Record::Ended(report.clone())];
+            if let Err(problem) = self.write(&records).await {
+                tracing::error!(key = report.key, %problem, "refused, but that can't be written down");
+                self.remember(records);
+            }
         }
         report
     }
@@ -154,7 +158,7 @@ impl Executor {
                 (Effect::Done, would)
             }
         };
-        Report { key: command.key.clone(), effect, message, began: None, ended: self.clock.now() }
+        Report { key: command.key.clone(), effect, message, began: None, ended: self.now() }
     }
 
     fn task(&self, command: &Command, offered: &Offered) -> Task {
@@ -165,18 +169,18 @@ impl Executor {
             action: command.action.clone(),
             component: command.component.clone(),
             deadline: Instant::now() + timeout_of(offered),
-            fresh: self.clock.now() <= command.expires,
+            fresh: self.now() <= command.expires,
         }
     }
 
     fn not_done(&self, key: &str, message: String) -> Report {
         let key = key.chars().take(rules::MAX_TEXT).collect();
-        Report { key, effect: Effect::NotDone, message, began: None, ended: self.clock.now() }
+        Report { key, effect: Effect::NotDone, message, began: None, ended: self.now() }
     }
 
     /// Writes down what is over, before what comes next.
     async fn write(&self, records: &[Record]) -> std::io::Result<()> {
-        let now = self.clock.now();
+        let now = self.now();
         self.journal.borrow_mut().append(records, now)?;
         if let Some(watch) = &self.watch {
             for record in records {
@@ -184,6 +188,11 @@ impl Executor {
             }
         }
         Ok(())
+    }
+
+    /// In milliseconds, as times are written down: what is said of a command is the same before a restart and after it.
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.clock.now().millis())
     }
 
     fn offered(&self, action: &str) -> Option<Offered> {

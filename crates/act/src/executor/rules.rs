@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use larnax_core::{Command, Effect, Wanted};
+use larnax_core::{Command, Effect, Timestamp, Wanted};
 
 use super::Executor;
 use crate::text::shorten;
@@ -14,6 +14,9 @@ pub(super) const MAX_TEXT: usize = 256;
 /// Nothing is ordered for later than this. An agent whose clock is far behind, as after a start without a network, would otherwise take
 /// what is long over for fresh; and what hasn't expired has to be remembered.
 const MOST_AHEAD: Duration = Duration::from_secs(86_400);
+
+/// So many changes are made at once at most: what sits beside a service must not become its burden.
+const MOST_AT_ONCE: usize = 16;
 
 /// Whether it can be a command of a hub at all.
 pub(super) fn well_formed(command: &Command) -> Result<(), String> {
@@ -38,7 +41,7 @@ impl Executor {
         if !offered.offer.is_for(&command.component) {
             return Err(format!("the action `{}` is not offered for {}", command.action, command.component));
         }
-        let now = self.clock.now();
+        let now = self.now();
         if now > command.expires {
             return Err(format!("it came {:.1} s too late", now.since(command.expires)));
         }
@@ -60,17 +63,42 @@ impl Executor {
             Wanted::Undo => Some(self.to_undo(command, &offered)?),
             Wanted::Do | Wanted::DryRun => None,
         };
-        let same = journal.open_entries().find(|entry| entry.command.component == command.component);
-        if let Some(other) = same {
+        let open = || journal.open_entries();
+        if let Some(other) = open().find(|entry| entry.command.component == command.component) {
             return Err(format!(
                 "busy: `{}` is being done to {} (plan {})",
                 other.command.action, command.component, other.command.plan
             ));
         }
+        if open().count() >= MOST_AT_ONCE {
+            return Err(format!("busy: {MOST_AT_ONCE} other changes are being made here"));
+        }
+        if command.wanted != Wanted::Undo {
+            self.is_cool(command, &offered, now)?;
+        }
         if journal.is_full() {
             return Err("too many commands to remember; some are forgotten when they have expired".to_owned());
         }
         Ok((offered, held))
+    }
+
+    /// Whether the action's own cooldown is over. The hub keeps it too, if it knows of the last time: another hub may not.
+    fn is_cool(&self, command: &Command, offered: &Offered, now: Timestamp) -> Result<(), String> {
+        let journal = self.journal.borrow();
+        let same = journal.entries().filter(|entry| {
+            let Command { wanted, action, component, .. } = &entry.command;
+            *wanted == Wanted::Do && *action == command.action && *component == command.component
+        });
+        let reports = same.filter_map(|entry| entry.report.as_ref());
+        let last = reports.filter(|report| report.effect != Effect::NotDone).map(|report| report.ended).max();
+        let cooldown = offered.offer.cooldown_seconds;
+        match last.map(|last| now.since(last)) {
+            Some(ago) if ago < cooldown => Err(format!(
+                "`{}` was done to {} {ago:.0} s ago, and its cooldown is {cooldown} s",
+                command.action, command.component
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// What was held when the plan's action was done.

@@ -42,9 +42,11 @@ impl Executor {
         let task = self.task(&command, offered);
         let expires = command.expires;
         let can_undo = command.wanted == Wanted::Do && offered.actuator.can_undo();
-        let heard = Record::Heard { command, at: self.clock.now(), can_undo };
-        if let Err(problem) = self.write(&[heard]).await {
-            return self.not_done(&task.key, unwritten(&problem));
+        let heard = Record::Heard { command, at: self.now(), can_undo };
+        if let Err(problem) = self.write(std::slice::from_ref(&heard)).await {
+            let report = self.not_done(&task.key, unwritten(&problem));
+            self.remember([heard, Record::Ended(report.clone())]);
+            return report;
         }
         let held = match before {
             Some(held) => held,
@@ -60,7 +62,7 @@ impl Executor {
             release(offered, &task, &held).await;
             return self.end(&task, Effect::NotDone, &reason, None).await;
         }
-        let began = self.clock.now();
+        let began = self.now();
         if let Err(problem) = self.write(&[Record::Switching { key: task.key.clone(), at: began }]).await {
             release(offered, &task, &held).await;
             return self.end(&task, Effect::NotDone, &unwritten(&problem), None).await;
@@ -107,7 +109,7 @@ impl Executor {
             Err(_) => return Err(too_slow(offered)),
             Ok(ready) => ready.map_err(|problem| problem.to_string())?,
         }
-        let late = self.clock.now().since(expires);
+        let late = self.now().since(expires);
         if late > 0.0 {
             return Err(format!("nothing was begun: it was ready {late:.1} s too late"));
         }
@@ -168,13 +170,20 @@ impl Executor {
         (effect, settled.message)
     }
 
+    /// What can't be written down is at least known as long as this process lives, and is written when that works again.
+    pub(super) fn remember(&self, records: impl IntoIterator<Item = Record>) {
+        for record in records {
+            self.journal.borrow_mut().remember(record);
+        }
+    }
+
     /// Writes down what came of it.
     async fn end(&self, task: &Task, effect: Effect, message: &str, began: Option<Timestamp>) -> Report {
         let message = shorten(message, MAX_MESSAGE);
-        let report = Report { key: task.key.clone(), effect, message, began, ended: self.clock.now() };
+        let report = Report { key: task.key.clone(), effect, message, began, ended: self.now() };
         if let Err(problem) = self.write(&[Record::Ended(report.clone())]).await {
             tracing::error!(key = task.key, %problem, "what came of it can't be written down");
-            self.journal.borrow_mut().remember(Record::Ended(report.clone()));
+            self.remember([Record::Ended(report.clone())]);
         }
         report
     }

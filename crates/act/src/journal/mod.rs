@@ -9,6 +9,7 @@ mod record;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use larnax_core::Timestamp;
 
@@ -26,6 +27,12 @@ const MAX_FILE: u64 = 256 << 20;
 
 /// Of more commands than this nothing more is heard until some can be forgotten.
 const MOST_ENTRIES: usize = 10_000;
+
+/// An agent that was killed while it started a program leaves the lock to that program until it runs, for a moment: so often it is tried,
+const LOCK_TRIES: u32 = 20;
+
+/// and so long it is waited in between.
+const LOCK_PAUSE: Duration = Duration::from_millis(25);
 
 /// The file `journal` in a folder, and what stands in it.
 #[derive(Debug)]
@@ -89,9 +96,14 @@ impl Journal {
         self.entries.get(key)
     }
 
+    /// All commands that are remembered.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
     /// Commands of which nobody knows yet what came of them.
     pub fn open_entries(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(|entry| entry.report.is_none())
+        self.entries().filter(|entry| entry.report.is_none())
     }
 
     /// The largest number that was seen of an epoch.
@@ -126,7 +138,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Remembers a report that could not be written down, so that this process at least gives the same answer again.
+    /// Takes in a record that could not be written down. It is written when the file can be written anew.
     pub fn remember(&mut self, record: Record) {
         self.entries.apply(record);
     }
@@ -164,11 +176,14 @@ fn lock(folder: &Path) -> Result<File, ActError> {
         .write(true)
         .open(&path)
         .map_err(ActError::file(&path, "opened"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(ActError::InUse { folder: folder.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(ActError::file(&path, "locked")(error)),
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) => return Err(ActError::file(&path, "locked")(error)),
+        }
     }
+    Err(ActError::InUse { folder: folder.to_owned() })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ActError> {

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use larnax_core::{Authority, Command, Effect, IncidentId, PlanId, Report, Wanted};
 use proptest::prelude::*;
 

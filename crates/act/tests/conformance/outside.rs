@@ -1,0 +1,207 @@
+//! Rows whose actuators work by what is outside of the agent: systemd, the kernel's cgroups, libvirt.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use larnax_act::Offered;
+use larnax_act::actuators::{Cgroup, Systemd, Virsh};
+use larnax_spec::{CgroupAction, SystemdAction, SystemdVerb, VirshAction, VirshVerb};
+use larnax_test_peers::{Peer, Peers};
+
+use crate::support::{action, offered};
+use crate::worlds::{TIMEOUT, World, script};
+
+/// A program that answers as `systemctl` does, with the unit's state in a file. The real one is tested where a user's systemd runs.
+pub struct Units {
+    folder: PathBuf,
+    verb: SystemdVerb,
+}
+
+impl Units {
+    pub fn at(folder: &Path, verb: SystemdVerb) -> Self {
+        let unit = folder.join("unit");
+        fs::write(&unit, if verb == SystemdVerb::Start { "inactive 1\n" } else { "active 1\n" }).unwrap();
+        let text = r#"
+            read state number < UNIT || { echo LoadState=not-found; echo ActiveState=inactive; exit; }
+            case $1 in
+                show) echo LoadState=loaded; echo ActiveState=$state; echo InvocationID=$number;;
+                stop) echo inactive $number > UNIT;;
+                start) echo active $number > UNIT;;
+                restart) echo active $((number + 1)) > UNIT;;
+                *) exit 2;;
+            esac"#;
+        script(&folder.join("systemctl"), &text.replace("UNIT", &unit.display().to_string()));
+        Self { folder: folder.to_owned(), verb }
+    }
+}
+
+impl World for Units {
+    fn name(&self) -> &'static str {
+        "systemd"
+    }
+    fn folder(&self) -> &Path {
+        &self.folder
+    }
+    fn offered(&self) -> Offered {
+        let spec = SystemdAction { unit: "{name}.service".to_owned(), r#do: self.verb, user: false };
+        let mut it = offered(&action(TIMEOUT, |action| action.systemd = Some(spec.clone())));
+        it.actuator = Rc::new(Systemd::new(spec).with_program(&self.folder.join("systemctl")));
+        it
+    }
+    fn state(&self) -> String {
+        fs::read_to_string(self.folder.join("unit")).unwrap().trim().to_owned()
+    }
+    fn lose(&mut self) {
+        fs::remove_file(self.folder.join("unit")).unwrap();
+    }
+}
+
+/// Files that look like a cgroup's, or a cgroup.
+pub struct Limits {
+    folder: PathBuf,
+    root: PathBuf,
+    path: String,
+    set: Vec<(&'static str, &'static str)>,
+    real: bool,
+}
+
+impl Limits {
+    pub fn in_files(folder: &Path) -> Self {
+        let group = folder.join("root/shop/orders");
+        fs::create_dir_all(&group).unwrap();
+        fs::write(group.join("cpu.max"), "max 100000\n").unwrap();
+        fs::write(group.join("memory.high"), "max\n").unwrap();
+        Self {
+            folder: folder.to_owned(),
+            root: folder.join("root"),
+            path: "/{scope}/{name}".to_owned(),
+            set: vec![("cpu.max", "50000 100000"), ("memory.high", "512M")],
+            real: false,
+        }
+    }
+
+    /// A cgroup of version 2 that is made for this, where this user may. Without controllers there are still limits of its own kind.
+    pub fn of_the_kernel(folder: &Path) -> Option<Self> {
+        let root = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].map(PathBuf::from);
+        let root = root.into_iter().find(|root| root.join("cgroup.controllers").exists());
+        let name = format!("larnax-test-{}", folder.file_name()?.to_string_lossy().trim_start_matches('.'));
+        let made = root.filter(|root| fs::create_dir(root.join(&name)).is_ok());
+        let Some(root) = made else {
+            eprintln!("LEFT OUT cgroups of the kernel: this user can't make one");
+            return None;
+        };
+        let set = vec![("cgroup.max.depth", "3"), ("cgroup.max.descendants", "5")];
+        Some(Self { folder: folder.to_owned(), root, path: format!("/{name}"), set, real: true })
+    }
+
+    fn group(&self) -> PathBuf {
+        let path = self.path.replace("{scope}", "shop").replace("{name}", "orders");
+        self.root.join(path.trim_start_matches('/'))
+    }
+}
+
+impl World for Limits {
+    fn name(&self) -> &'static str {
+        if self.real { "cgroup of the kernel" } else { "cgroup in files" }
+    }
+    fn folder(&self) -> &Path {
+        &self.folder
+    }
+    fn offered(&self) -> Offered {
+        let set = self.set.iter().map(|(file, value)| ((*file).to_owned(), (*value).to_owned())).collect();
+        let spec = CgroupAction { path: self.path.clone(), set };
+        let mut it = offered(&action(TIMEOUT, |action| action.cgroup = Some(spec.clone())));
+        it.actuator = Rc::new(Cgroup::new(spec).with_root(&self.root));
+        it
+    }
+    fn state(&self) -> String {
+        let value = |file: &&str| fs::read_to_string(self.group().join(file)).unwrap().trim().to_owned();
+        self.set.iter().map(|(file, _)| value(file)).collect::<Vec<_>>().join(", ")
+    }
+    fn lose(&mut self) {
+        if self.real {
+            fs::remove_dir(self.group()).unwrap()
+        } else {
+            fs::remove_dir_all(self.group()).unwrap()
+        }
+    }
+}
+
+impl Drop for Limits {
+    fn drop(&mut self) {
+        if self.real {
+            let _ = fs::remove_dir(self.group());
+        }
+    }
+}
+
+/// The real `virsh` with libvirt's test driver. Its machines live as long as a connection, so each call first does again what was done
+/// before.
+pub struct Machines {
+    folder: PathBuf,
+    verb: VirshVerb,
+}
+
+impl Machines {
+    pub fn at(folder: &Path, verb: VirshVerb) -> Option<Self> {
+        let peers = Peers::for_test(&[Peer::Virsh])?;
+        let command = peers.command(Peer::Virsh);
+        let libraries =
+            command.get_envs().find_map(|(name, value)| (name == "LD_LIBRARY_PATH").then_some(value?))?;
+        let history = match verb {
+            VirshVerb::Resume => "suspend --domain orders;",
+            VirshVerb::Start => "destroy --domain orders;",
+            _ => "",
+        };
+        fs::write(folder.join("history"), history).unwrap();
+        fs::write(
+            folder.join("machines.xml"),
+            "<node><domain type='test'><name>orders</name><memory>8192</memory><os><type>hvm</type></os></domain></node>",
+        )
+        .unwrap();
+        let (history, virsh) = (folder.join("history"), command.get_program().to_string_lossy().into_owned());
+        script(
+            &folder.join("virsh"),
+            &format!(
+                "export LD_LIBRARY_PATH='{}'\nwanted=\"$4 $5 $6\"\n\
+                 {virsh} \"$1\" \"$2\" \"$3\" \"$(cat {history}) $wanted\" || exit 1\n\
+                 [ $4 = domstate ] || echo \"$wanted;\" >> {history}",
+                libraries.to_string_lossy(),
+                history = history.display()
+            ),
+        );
+        Some(Self { folder: folder.to_owned(), verb })
+    }
+
+    fn connect(&self) -> String {
+        format!("test://{}", self.folder.join("machines.xml").display())
+    }
+}
+
+impl World for Machines {
+    fn name(&self) -> &'static str {
+        "virsh"
+    }
+    fn folder(&self) -> &Path {
+        &self.folder
+    }
+    fn offered(&self) -> Offered {
+        let spec =
+            VirshAction { domain: "{name}".to_owned(), r#do: self.verb, connect: Some(self.connect()) };
+        let mut it = offered(&action(TIMEOUT, |action| action.virsh = Some(spec.clone())));
+        it.actuator = Rc::new(Virsh::new(spec).with_program(&self.folder.join("virsh")));
+        it
+    }
+    fn state(&self) -> String {
+        let connect = self.connect();
+        let arguments = ["--quiet", "--connect", &connect, "domstate", "--domain", "orders"];
+        let output = std::process::Command::new(self.folder.join("virsh")).args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+    fn lose(&mut self) {
+        let history = fs::read_to_string(self.folder.join("history")).unwrap();
+        let end = if self.state() == "shut off" { "" } else { "destroy --domain orders;" };
+        fs::write(self.folder.join("history"), format!("{history} {end} undefine --domain orders;")).unwrap();
+    }
+}
