@@ -29,6 +29,8 @@ second time it knows the fault by the name that was given to it. Everything is e
 the state, so that the next demo begins at once. Approve, reject and undo here, on the page, or by `larnax plans`.
 Exit codes: 0 all was well again both times, 1 not.";
 
+/// What is broken where nobody says.
+const USUAL: Fault = Fault::Stop;
 /// A fault lasts so long if nobody mends it, in seconds.
 const LASTS: f64 = 300.0;
 /// Between the end of one incident and the next fault: what begins sooner is taken for a part of the same incident.
@@ -60,7 +62,7 @@ pub(crate) struct DemoArgs {
 pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let fault = match args.fault {
         Some(fault) => fault,
-        None if args.yes || !std::io::stdin().is_terminal() => Fault::ErrorRate,
+        None if args.yes || !std::io::stdin().is_terminal() => USUAL,
         None => choose()?,
     };
     let on = args.on.unwrap_or(fault.usual_place());
@@ -72,6 +74,8 @@ pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
         stage.log().display()
     ));
     stage.wait_until_learnt()?;
+    // Of an earlier demo that was ended in the middle.
+    stage.wait_until_closed()?;
     let mut rounds: Vec<Round> = Vec::new();
     for time in 1..=args.times {
         if time > 1 {
@@ -113,10 +117,10 @@ fn choose() -> anyhow::Result<Fault> {
     for (number, fault) in Fault::ALL.iter().enumerate() {
         text += &format!("  {:2}  {:16} {}\n", number + 1, fault.name(), fault.summary());
     }
-    tell(&(text + &format!("\nA number, a name, or Enter for {}: ", Fault::ErrorRate)));
+    tell(&(text + &format!("\nA number, a name, or Enter for {}: ", USUAL)));
     let said = line()?;
     match said.as_str() {
-        "" => Ok(Fault::ErrorRate),
+        "" => Ok(USUAL),
         other => match other.parse::<usize>() {
             Ok(number) if (1..=Fault::ALL.len()).contains(&number) => Ok(Fault::ALL[number - 1]),
             Ok(number) => bail!("{number}: expected a number from 1 to {}", Fault::ALL.len()),

@@ -14,12 +14,15 @@ use larnax_spec::{Environment, Listen};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{AskArgs, Output};
 use crate::client;
 
 /// How often something is looked for.
 pub(super) const LOOK: Duration = Duration::from_millis(250);
+/// An incident is closed so long after its last anomaly.
+const HELD: Duration = Duration::from_secs(120);
 /// How long the agent may take to answer after its start, and to end.
 const STARTS_WITHIN: Duration = Duration::from_secs(20);
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
@@ -74,6 +77,7 @@ impl Stage {
             .stderr(log_file)
             .spawn()
             .context("the program can't be started a second time")?;
+        end_with_this(watcher.id());
         let ask = AskArgs { url: format!("http://{listen}"), token_file: None, output: Output::Table };
         let mut stage = Self { shop, watcher, ask, log };
         stage.wait_until_it_answers()?;
@@ -112,6 +116,15 @@ impl Stage {
             return Ok(());
         }
         self.wait("It learns what is normal", Duration::from_secs_f64(whole), || Ok(left()? <= 0.0))
+    }
+
+    /// Until no incident is open.
+    pub(super) fn wait_until_closed(&self) -> anyhow::Result<()> {
+        let is_over = || Ok(self.get::<Vec<Incident>>("/api/v1/incidents?state=open&limit=1")?.is_empty());
+        if is_over()? {
+            return Ok(());
+        }
+        self.wait("An incident before this demo ends", HELD, is_over)
     }
 
     /// Until no incident has been open for so long.
@@ -161,13 +174,44 @@ impl Stage {
     }
 }
 
+/// The code that shells give to what a signal has ended, without the signal's number.
+const ENDED: i32 = 130;
+
+/// Whoever ends the demo ends what it has started: the shop sees its orderer's end by itself, the agent has to be told.
+fn end_with_this(watcher: u32) {
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let ended = runtime.and_then(|runtime| {
+            runtime.block_on(async {
+                let (mut term, mut int) =
+                    (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+                let mut hang_up = signal(SignalKind::hangup())?;
+                tokio::select! {
+                    _ = term.recv() => {}
+                    _ = int.recv() => {}
+                    _ = hang_up.recv() => {}
+                }
+                Ok(())
+            })
+        });
+        if ended.is_ok() {
+            terminate(watcher);
+            std::process::exit(ENDED);
+        }
+    });
+}
+
+fn terminate(process: u32) {
+    if let Some(pid) = i32::try_from(process).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, Signal::TERM);
+    }
+}
+
 impl Drop for Stage {
     /// The agent keeps what it has learnt when it is asked to end. The shop ends with itself.
     fn drop(&mut self) {
-        let pid = i32::try_from(self.watcher.id()).ok().and_then(Pid::from_raw);
-        if let (Ok(None), Some(pid)) = (self.watcher.try_wait(), pid) {
-            let _ = kill_process(pid, Signal::TERM);
-        }
+        // One that has ended and was not waited for keeps its number.
+        terminate(self.watcher.id());
         let began = Instant::now();
         while began.elapsed() < ENDS_WITHIN && matches!(self.watcher.try_wait(), Ok(None)) {
             std::thread::sleep(Duration::from_millis(20));
