@@ -2,11 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, getpid, kill_process, pidfd_open, pidfd_send_signal, test_kill_process,
+};
 
 use crate::ActError;
 
@@ -53,18 +55,31 @@ impl Process {
     /// Sends a signal to this process and to no other that may have got its number since. False if it is gone.
     pub(crate) fn signal(&self, signal: Signal) -> Result<bool, ActError> {
         let Some(pid) = Pid::from_raw(self.pid) else { return Ok(false) };
-        let Some(handle) = open(pid) else { return Ok(false) };
         // The handle is of whoever has the number now; if that is the one that was meant, it stays the one.
+        let handle = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(handle) => Some(handle),
+            Err(Errno::SRCH) => return Ok(false),
+            // Linux before 5.3, or a sandbox that doesn't know the call: then a number that changes hands in the next microseconds is a
+            // risk that `kill` has always had.
+            Err(Errno::NOSYS | Errno::PERM) => None,
+            Err(error) => return Err(self.cant(error)),
+        };
         if !self.lives() {
             return Ok(false);
         }
-        match pidfd_send_signal(&handle, signal) {
+        let sent = match handle {
+            Some(handle) => pidfd_send_signal(&handle, signal),
+            None => kill_process(pid, signal),
+        };
+        match sent {
             Ok(()) => Ok(true),
-            Err(rustix::io::Errno::SRCH) => Ok(false),
-            Err(error) => {
-                Err(ActError::cannot(format!("the signal can't be sent to process {}: {error}", self.pid)))
-            }
+            Err(Errno::SRCH) => Ok(false),
+            Err(error) => Err(self.cant(error)),
         }
+    }
+
+    fn cant(&self, error: Errno) -> ActError {
+        ActError::cannot(format!("the signal can't be sent to process {}: {error}", self.pid))
     }
 
     /// All that were started for a change, whoever's children they are now.
@@ -77,10 +92,6 @@ impl Process {
             .filter_map(Self::find)
             .collect()
     }
-}
-
-fn open(pid: Pid) -> Option<OwnedFd> {
-    pidfd_open(pid, PidfdFlags::empty()).ok()
 }
 
 fn has_variable(pid: i32, wanted: &[u8]) -> bool {
@@ -115,6 +126,12 @@ pub(crate) fn of_pid_file(path: &Path) -> Result<Option<Process>, ActError> {
             )));
         }
     };
+    // Where /proc hides the processes of others, one that isn't found may live all the same.
+    if Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid) == Err(Errno::PERM)) {
+        return Err(ActError::cannot(format!(
+            "process {pid} belongs to a user whose processes the agent may not signal"
+        )));
+    }
     let Some(process) = Process::find(pid) else { return Ok(None) };
     match began(&process) {
         Some(began) if began > written + OLDER => Err(ActError::cannot(format!(

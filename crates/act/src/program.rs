@@ -133,10 +133,21 @@ pub(crate) async fn run(
     task: &Task,
     deadline: Instant,
 ) -> Result<Ran, ActError> {
-    let shown = run.first().cloned().unwrap_or_default();
+    supervise(command(run, folder, task)?, deadline).await
+}
+
+/// Runs a program whose words are read here: in the language that they are known in.
+pub(crate) async fn ask(run: &[String], task: &Task) -> Result<Ran, ActError> {
+    let mut command = command(run, None, task)?;
+    command.env("LC_ALL", "C");
+    supervise(command, task.deadline).await
+}
+
+async fn supervise(command: std::process::Command, deadline: Instant) -> Result<Ran, ActError> {
+    let shown = command.get_program().to_string_lossy().into_owned();
     let failed = |error: io::Error| ActError::cannot(format!("`{shown}` can't be run: {error}"));
     let (reader, writer) = io::pipe().map_err(failed)?;
-    let mut command = Command::from(command(run, folder, task)?);
+    let mut command = Command::from(command);
     command.process_group(0).stdout(writer.try_clone().map_err(failed)?).stderr(writer);
     let mut reader = pipe::Receiver::from_owned_fd(reader.into()).map_err(failed)?;
     let mut child = command.spawn().map_err(failed)?;

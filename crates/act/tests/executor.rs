@@ -226,6 +226,27 @@ fn never_two_changes_to_one_component_at_once_but_to_two_components() {
 }
 
 #[test]
+fn a_hub_that_is_overruled_while_its_command_gets_ready_is_not_obeyed() {
+    another_incident();
+    let folder = tempfile::tempdir().unwrap();
+    let bash = |text: String| vec!["/bin/bash".to_owned(), "-c".to_owned(), text];
+    let spec = CommandAction {
+        dry_run: bash("sleep 0.3".to_owned()),
+        run: bash(format!("echo $LARNAX_COMPONENT >> {}/lines", folder.path().display())),
+        ..CommandAction::default()
+    };
+    let executor =
+        open(folder.path(), offered(&action(Duration::from_secs(5), |action| action.command = Some(spec))));
+    let other = Command { component: "service/shop/carts".parse().unwrap(), ..order(2, Wanted::Do) };
+    let (old, new) = run(async {
+        tokio::join!(executor.handle(order(1, Wanted::Do)), executor.handle(with_authority(other, "e", 2)))
+    });
+    assert_eq!((old.effect, new.effect), (Effect::NotDone, Effect::Done));
+    assert!(old.message.contains("another hub has taken over: 1 < 2"), "{old:?}");
+    assert_eq!(fs::read_to_string(folder.path().join("lines")).unwrap(), "service/shop/carts\n");
+}
+
+#[test]
 fn a_command_that_comes_again_while_it_is_done_waits_for_what_comes_of_it() {
     another_incident();
     let folder = tempfile::tempdir().unwrap();

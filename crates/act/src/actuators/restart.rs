@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use larnax_spec::RestartAction;
+use rustix::fs::{Access, access};
 use serde_json::json;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
@@ -74,6 +75,8 @@ impl Restart {
         if !old.signal(number(self.spec.stop_signal))? {
             return Ok(format!("process {} was gone", old.pid));
         }
+        // One that stands still would never hear it; systemd.kill(5) does the same.
+        let _ = old.signal(rustix::process::Signal::CONT);
         let patience =
             (asked + self.spec.stop_within.0).min(deadline.checked_sub(FOR_START).unwrap_or(asked));
         if ended(old, patience).await {
@@ -89,8 +92,8 @@ impl Restart {
 
     /// Starts the new one and writes its number down.
     async fn start(&self, task: &Task) -> Result<String, Failed> {
-        let pid_file = self.pid_file(task)?;
         let down = |problem: String| Failed::unsure(format!("it is down: {problem}"));
+        let pid_file = self.pid_file(task).map_err(|problem| down(problem.to_string()))?;
         let mut command = self.prepare(task).map_err(|problem| down(problem.to_string()))?;
         let mut child = command.spawn().map_err(|problem| down(format!("it can't be started: {problem}")))?;
         let pid = child.id().unwrap_or_default();
@@ -162,7 +165,12 @@ impl Actuator for Restart {
                     FOR_START.as_secs_f64()
                 )));
             }
-            let old = of_pid_file(&self.pid_file(task)?)?;
+            let pid_file = self.pid_file(task)?;
+            let old = of_pid_file(&pid_file)?;
+            let folder =
+                pid_file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            access(folder, Access::WRITE_OK | Access::EXEC_OK)
+                .map_err(|error| ActError::file(&pid_file, "written")(error.into()))?;
             self.prepare(task)?;
             Ok(old.map_or_else(|| json!({ "pid": null }), |old| hold(&old)))
         })

@@ -54,7 +54,7 @@ impl Systemd {
         let mut run = vec![self.systemctl.clone()];
         run.extend(self.spec.user.then(|| "--user".to_owned()));
         run.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-        program::run(&run, None, task, task.deadline).await
+        program::ask(&run, task).await
     }
 
     async fn show(&self, task: &Task) -> Result<Unit, ActError> {

@@ -17,6 +17,10 @@ const RUNNING: &str = "running";
 const PAUSED: &str = "paused";
 const OFF: &str = "shut off";
 
+/// All that there are (virsh(1), domstate).
+const STATES: [&str; 9] =
+    [RUNNING, PAUSED, OFF, "idle", "in shutdown", "crashed", "dying", "pmsuspended", "no state"];
+
 /// A virtual machine, by `virsh`.
 #[derive(Debug)]
 pub struct Virsh {
@@ -49,13 +53,21 @@ impl Virsh {
             run.extend(["--connect".to_owned(), connect.clone()]);
         }
         run.extend([verb.to_owned(), "--domain".to_owned(), self.domain(task)?]);
-        program::run(&run, None, task, task.deadline).await
+        program::ask(&run, task).await
     }
 
     async fn state(&self, task: &Task) -> Result<String, ActError> {
         let ran = self.run("domstate", task).await?;
         if ran.succeeded() {
-            return Ok(ran.output.lines().next().unwrap_or_default().trim().to_owned());
+            // Among what it prints may be warnings.
+            let mut lines = ran.output.lines().map(str::trim);
+            let known = lines.find(|line| STATES.contains(line));
+            return known.map(str::to_owned).ok_or_else(|| {
+                ActError::cannot(format!(
+                    "virsh domstate printed `{}`, expected a state such as `{RUNNING}`",
+                    ran.output
+                ))
+            });
         }
         Err(ActError::cannot(format!("virsh domstate {}", ran.words())))
     }
@@ -100,7 +112,7 @@ fn word(verb: VirshVerb) -> &'static str {
     }
 }
 
-/// The state that a machine must be in for it; none where the verb leaves it as it is.
+/// The state that a machine must be in for it.
 fn before(verb: VirshVerb) -> &'static str {
     match verb {
         VirshVerb::Reboot | VirshVerb::Reset | VirshVerb::Shutdown | VirshVerb::Suspend => RUNNING,

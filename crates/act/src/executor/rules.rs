@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use larnax_core::{Command, Effect, Timestamp, Wanted};
+use larnax_core::{Authority, Command, Effect, Timestamp, Wanted};
 
 use super::Executor;
 use crate::text::shorten;
@@ -52,13 +52,8 @@ impl Executor {
                 MOST_AHEAD.as_secs()
             ));
         }
+        self.is_not_overruled(command)?;
         let journal = self.journal.borrow();
-        match journal.authority(&command.authority.epoch) {
-            Some(seen) if command.authority.number < seen => {
-                return Err(format!("another hub has taken over: {} < {seen}", command.authority.number));
-            }
-            _ => {}
-        }
         let held = match command.wanted {
             Wanted::Undo => Some(self.to_undo(command, &offered)?),
             Wanted::Do | Wanted::DryRun => None,
@@ -80,6 +75,25 @@ impl Executor {
             return Err("too many commands to remember; some are forgotten when they have expired".to_owned());
         }
         Ok((offered, held))
+    }
+
+    /// Whether it may still begin now that all is ready, which may have taken a while.
+    pub(super) fn may_still(&self, key: &str) -> Result<(), String> {
+        let Some(entry) = self.entry(key) else { return Err("it isn't known any more".to_owned()) };
+        let late = self.now().since(entry.command.expires);
+        if late > 0.0 {
+            return Err(format!("nothing was begun: it was ready {late:.1} s too late"));
+        }
+        self.is_not_overruled(&entry.command)
+    }
+
+    /// Whether no other hub with the same history has a larger number.
+    fn is_not_overruled(&self, command: &Command) -> Result<(), String> {
+        let Authority { epoch, number } = &command.authority;
+        match self.journal.borrow().authority(epoch) {
+            Some(seen) if *number < seen => Err(format!("another hub has taken over: {number} < {seen}")),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the action's own cooldown is over. The hub keeps it too, if it knows of the last time: another hub may not.

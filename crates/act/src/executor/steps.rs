@@ -40,7 +40,6 @@ impl Executor {
     ) -> Report {
         let _turn = Turn::take(self, &command.key);
         let task = self.task(&command, offered);
-        let expires = command.expires;
         let can_undo = command.wanted == Wanted::Do && offered.actuator.can_undo();
         let heard = Record::Heard { command, at: self.now(), can_undo };
         if let Err(problem) = self.write(std::slice::from_ref(&heard)).await {
@@ -58,7 +57,7 @@ impl Executor {
                 Err(_) => return self.end(&task, Effect::NotDone, &too_slow(offered), None).await,
             },
         };
-        if let Err(reason) = self.get_ready(&task, offered, &held, expires).await {
+        if let Err(reason) = self.get_ready(&task, offered, &held).await {
             release(offered, &task, &held).await;
             return self.end(&task, Effect::NotDone, &reason, None).await;
         }
@@ -95,25 +94,15 @@ impl Executor {
         self.end(&task, effect, &message, Some(began)).await
     }
 
-    /// Writes down what was reserved, and waits until it can take over.
-    async fn get_ready(
-        &self,
-        task: &Task,
-        offered: &Offered,
-        held: &Held,
-        expires: Timestamp,
-    ) -> Result<(), String> {
+    /// Writes down what was reserved, waits until it can take over, and asks once more whether it may.
+    async fn get_ready(&self, task: &Task, offered: &Offered, held: &Held) -> Result<(), String> {
         let reserved = Record::Reserved { key: task.key.clone(), held: held.clone() };
         self.write(&[reserved]).await.map_err(|problem| unwritten(&problem))?;
         match timeout_at(task.deadline, offered.actuator.ready(task, held)).await {
             Err(_) => return Err(too_slow(offered)),
             Ok(ready) => ready.map_err(|problem| problem.to_string())?,
         }
-        let late = self.now().since(expires);
-        if late > 0.0 {
-            return Err(format!("nothing was begun: it was ready {late:.1} s too late"));
-        }
-        Ok(())
+        self.may_still(&task.key)
     }
 
     /// What came of a change that was interrupted: by the end of the agent, or of the session that it was ordered over.

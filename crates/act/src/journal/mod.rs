@@ -66,7 +66,7 @@ impl Journal {
             let aside = folder.join("journal.damaged");
             fs::copy(&path, &aside).map_err(ActError::file(&aside, "written"))?;
             notices.push(format!(
-                "{}: {lost} lines are damaged; the file is kept as {}, and what can be read of it is known",
+                "{} has damaged lines, {lost} of them; the file is kept as {}, and what can be read of it is known",
                 path.display(),
                 aside.display()
             ));

@@ -92,7 +92,7 @@ fn a_torn_last_line_is_dropped_without_a_word_and_a_damaged_one_is_kept_aside_wi
     std::fs::write(&path, &damaged).unwrap();
     let mut journal = Journal::open(folder.path(), at(11)).unwrap();
     let notice = journal.take_notices().join("");
-    assert!(notice.contains("1 lines are damaged") && notice.contains("journal.damaged"), "{notice}");
+    assert!(notice.contains("damaged lines, 1 of them") && notice.contains("journal.damaged"), "{notice}");
     assert_eq!(std::fs::read(folder.path().join("journal.damaged")).unwrap(), damaged);
 }
 

@@ -87,6 +87,22 @@ fn an_agent_killed_after_any_step_has_changed_the_world_once_or_not_at_all_and_t
 }
 
 #[test]
+fn an_agent_killed_after_any_step_of_an_undo_has_taken_it_back_once_or_not_at_all() {
+    for step in 0..5 {
+        everywhere(|world| {
+            let Some(action) = world.action().filter(|_| world.offered().offer.can_undo) else { return };
+            let orders = [order(1, Wanted::Do), order(1, Wanted::Undo)];
+            let status = agent(world.folder(), &action, &orders[..1], NEVER, "").wait().unwrap();
+            assert!(status.success(), "{}", world.name());
+            let before = world.state();
+            let status = agent(world.folder(), &action, &orders[1..], step, "").wait().unwrap();
+            assert!(!status.success(), "{} at {step}", world.name());
+            what_is_said_is_so(world, &orders[1], &before, step);
+        });
+    }
+}
+
+#[test]
 fn a_service_is_never_left_down_nor_started_twice_whenever_the_agent_is_killed() {
     for pause in (0..9).map(|count| Duration::from_millis(count * 50)) {
         another_incident();

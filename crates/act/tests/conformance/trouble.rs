@@ -13,6 +13,8 @@ use larnax_spec::{
     SystemdAction, SystemdVerb, WebhookAction,
 };
 
+use rustix::process::{Pid, Signal as Kernel, kill_process};
+
 use crate::support::{Service, action, another_incident, offered, open, order, processes_with, run};
 use crate::webhook::Receiver;
 
@@ -162,6 +164,18 @@ fn what_came_too_late_to_be_finished_is_left_alone_but_a_service_that_is_down_is
         let again = it.actuator.settle(&task, &held).await;
         assert_eq!((again.side, service.processes().len()), (Side::After, 1), "{again:?}");
     });
+}
+
+#[test]
+fn a_service_that_stands_still_hears_that_it_should_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path());
+    kill_process(Pid::from_raw(service.pid()).unwrap(), Kernel::STOP).unwrap();
+    let spec = RestartAction { pid_file: service.pid_file(), run: service.run(), ..RestartAction::default() };
+    let it = offered(&action(Duration::from_secs(20), |action| action.restart = Some(spec)));
+    let (report, _) = ordered(folder.path(), it, Wanted::Do);
+    assert_eq!((report.effect, service.processes().len()), (Effect::Done, 1), "{report:?}");
+    assert!(report.message.contains("ended process"), "{report:?}");
 }
 
 #[test]
