@@ -3,30 +3,24 @@
 use std::path::{Path, PathBuf};
 
 use larnax_core::ComponentId;
+use larnax_spec::placeholder::{self, Piece};
 
 use crate::ActError;
 
-/// Puts the component and its parts where `{component}`, `{kind}`, `{scope}` and `{name}` stand. What was put in isn't looked at again,
+/// Puts the component and its parts where `{component}`, `{kind}`, `{scope}` and `{name}` stand; a doubled brace is a brace. What was put in isn't looked at again,
 /// and stays within the text: an argument stays one argument.
 pub(crate) fn fill(text: &str, component: &ComponentId) -> Result<String, ActError> {
+    let pieces = placeholder::pieces(text).map_err(|error| ActError::cannot(error.to_string()))?;
     let mut filled = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('{') {
-        filled.push_str(before);
-        let known = after.split_once('}').and_then(|(word, after)| Some((value(word, component)?, after)));
-        match known {
-            Some((value, after)) => {
+    for piece in pieces {
+        match piece {
+            Piece::Text(text) => filled.push_str(text),
+            Piece::Placeholder(placeholder) => {
                 check(component)?;
-                filled.push_str(value);
-                rest = after;
-            }
-            None => {
-                filled.push('{');
-                rest = after;
+                filled.push_str(placeholder.of(component));
             }
         }
     }
-    filled.push_str(rest);
     Ok(filled)
 }
 
@@ -35,16 +29,6 @@ pub(crate) fn fill_path(path: &Path, component: &ComponentId) -> Result<PathBuf,
     match path.to_str() {
         Some(text) => Ok(fill(text, component)?.into()),
         None => Ok(path.to_owned()),
-    }
-}
-
-fn value<'a>(word: &str, component: &'a ComponentId) -> Option<&'a str> {
-    match word {
-        "component" => Some(component.as_str()),
-        "kind" => Some(component.kind()),
-        "scope" => Some(component.scope()),
-        "name" => Some(component.name()),
-        _ => None,
     }
 }
 
@@ -93,8 +77,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_put_in_is_not_filled_again_and_other_braces_stay() {
-        assert_eq!(fill("{name} {x} {", &id("service/{kind}/{scope}")).unwrap(), "{scope} {x} {");
+    fn what_was_put_in_is_not_filled_again_and_doubled_braces_are_braces() {
+        assert_eq!(fill("{name} {{x}} {{", &id("service/{kind}/{scope}")).unwrap(), "{scope} {x} {");
+        assert!(fill("{x}", &id("service/shop/web")).is_err());
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl Hub {
         };
         let limit = match limit(query) {
             Ok(limit) => limit,
-            Err(answer) => return answer,
+            Err(message) => return bad(message),
         };
         let after = match query.first("after").map(|text| text.parse::<IncidentId>()) {
             None => None,
@@ -157,11 +157,11 @@ impl Hub {
 }
 
 /// `?limit=N`.
-fn limit(query: &Query<'_>) -> Result<usize, Answer> {
+fn limit(query: &Query<'_>) -> Result<usize, String> {
     match query.first("limit").map(|text| text.parse::<usize>()) {
         None => Ok(PAGE),
         Some(Ok(limit)) if (1..=1_000).contains(&limit) => Ok(limit),
-        Some(_) => Err(bad("?limit: expected a number from 1 to 1000".to_owned())),
+        Some(_) => Err("?limit: expected a number from 1 to 1000".to_owned()),
     }
 }
 

@@ -109,7 +109,7 @@ impl Hub {
         };
         let limit = match limit(query) {
             Ok(limit) => limit,
-            Err(answer) => return answer,
+            Err(message) => return bad(message),
         };
         let after = match query.first("after").map(|text| text.parse::<PlanId>()).transpose() {
             Ok(None) => None,
@@ -173,7 +173,7 @@ impl Hub {
     pub(super) async fn audit(&self, query: &Query<'_>) -> Answer {
         let limit = match limit(query) {
             Ok(limit) => limit,
-            Err(answer) => return answer,
+            Err(message) => return bad(message),
         };
         let before = match query.first("before").map(|text| text.parse::<u64>()).transpose() {
             Ok(before) => before,
