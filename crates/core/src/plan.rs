@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::action::{Effect, Mode, Risk};
+use crate::action::{Effect, Glob, Mode, Risk};
 use crate::anomaly::stable_hash;
 use crate::{ComponentId, IncidentId, Timestamp};
 
@@ -302,6 +302,20 @@ pub enum Want {
         #[cfg_attr(feature = "openapi", schema(value_type = String))]
         plan: PlanId,
     },
+    /// That what an incident's components do is taken for normal, at once.
+    Normal {
+        /// Which.
+        #[cfg_attr(feature = "openapi", schema(value_type = String))]
+        incident: IncidentId,
+    },
+    /// That nobody is told of incidents of some components and nothing is done about them, for a time.
+    Silence {
+        /// Which components; `*` stands for anything.
+        #[cfg_attr(feature = "openapi", schema(value_type = String, example = "service/shop/*"))]
+        on: Glob,
+        /// For how long, in seconds; 0 ends it.
+        seconds: f64,
+    },
     /// That nothing more is done, anywhere, until it is said otherwise.
     Freeze,
     /// That it is allowed again.
@@ -324,7 +338,7 @@ impl Want {
             | Self::Reject { plan }
             | Self::Undo { plan }
             | Self::Name { plan, .. } => Some(*plan),
-            Self::Freeze | Self::Thaw => None,
+            Self::Freeze | Self::Thaw | Self::Normal { .. } | Self::Silence { .. } => None,
         }
     }
 
@@ -334,6 +348,8 @@ impl Want {
             Self::Approve { .. } => "approve",
             Self::Reject { .. } => "reject",
             Self::Undo { .. } => "undo",
+            Self::Normal { .. } => "normal",
+            Self::Silence { .. } => "silence",
             Self::Freeze => "freeze",
             Self::Thaw => "thaw",
             Self::Name { .. } => "name",

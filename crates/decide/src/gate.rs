@@ -39,6 +39,8 @@ pub struct Question<'a> {
     pub frozen: bool,
     /// Whether people are working on it.
     pub maintained: bool,
+    /// Whether a person has silenced it.
+    pub silenced: bool,
     /// How many components the policy is about.
     pub components: usize,
     /// Actions on these components that count: those of the rate's time, and those that are open.
@@ -75,6 +77,9 @@ fn against(policy: &Policy, question: &Question<'_>) -> Vec<String> {
     }
     if question.maintained {
         reasons.push("people are working on it: it is a time of maintenance".to_owned());
+    }
+    if question.silenced {
+        reasons.push("it is silenced".to_owned());
     }
     if policy.mode == Mode::Observe {
         reasons.push("its components are only observed".to_owned());
@@ -162,6 +167,7 @@ mod tests {
             approved: false,
             frozen: false,
             maintained: false,
+            silenced: false,
             components: 4,
             deeds,
             now: at(10_000),

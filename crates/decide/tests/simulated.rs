@@ -103,6 +103,7 @@ fn run(seed: u64, incidents: usize) -> Run {
                 approved: false,
                 frozen: false,
                 maintained: false,
+                silenced: false,
                 components: COMPONENTS,
                 deeds: &deeds,
                 now,

@@ -303,7 +303,13 @@ impl Hub {
             for change in done {
                 log(&change);
                 acting.schedule(&change, self);
-                if let Some(transition) = acting.announced.news(&change, told(&change).transition, now) {
+                let silenced = self.known.borrow().plans.is_silenced(&change.incident, now);
+                let transition = told(&change).transition;
+                // Who has heard of it hears that it has ended.
+                if silenced && transition != Transition::Closed {
+                    continue;
+                }
+                if let Some(transition) = acting.announced.news(&change, transition, now) {
                     news.push((transition, change.incident));
                 }
             }

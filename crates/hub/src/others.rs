@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
-use larnax_core::{Command, ComponentId};
+use larnax_core::{AnomalyId, Command, ComponentId};
 use larnax_session::Pull;
 use larnax_store::{Error, Letters};
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,8 @@ enum Question {
     Agents,
     /// An order to one of them. What comes of it is told by an event.
     Order { agent: String, command: Command },
+    /// That an anomaly of a component is normal.
+    Normal { component: ComponentId, anomaly: AnomalyId },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -138,6 +140,12 @@ impl Hub {
         all.into_iter().any(|said| matches!(said, Said::Order(true)))
     }
 
+    /// Tells the edge that watches a component and that another hub has. False where none has it.
+    pub(crate) async fn is_normal_elsewhere(&self, component: ComponentId, anomaly: AnomalyId) -> bool {
+        let all = self.ask_others(Question::Normal { component, anomaly }, POST).await;
+        all.into_iter().any(|said| matches!(said, Said::Order(true)))
+    }
+
     /// Asks all other hubs that are there, and waits for those that answer in time.
     async fn ask_others(&self, question: Question, limit: Duration) -> Vec<Said> {
         if self.store.letters().is_none() {
@@ -198,6 +206,9 @@ impl Hub {
     async fn said(&self, question: Question) -> Said {
         match question {
             Question::Agents => Said::Agents(self.sessions.reports()),
+            Question::Normal { component, anomaly } => {
+                Said::Order(self.sessions.is_normal(&component, anomaly))
+            }
             Question::Order { agent, command } => Said::Order(self.sessions.order(&agent, command)),
             Question::Evidence(pulls) => {
                 let here = pulls.into_iter().filter(|pull| self.sessions.watcher(&pull.component).is_some());

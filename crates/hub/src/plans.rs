@@ -88,10 +88,11 @@ impl Hub {
     }
 
     /// Hears what people want and what edges report. Gives back what is to be answered.
-    pub(crate) fn hear_of_plans(&self, batch: &[Logged]) -> Vec<AuditEntry> {
+    pub(crate) fn hear_of_plans(self: &Rc<Self>, batch: &[Logged]) -> Vec<AuditEntry> {
         let now = self.now();
-        let plans = &mut self.known.borrow_mut().plans;
-        let mut answers = Vec::new();
+        let known = &mut *self.known.borrow_mut();
+        let plans = &mut known.plans;
+        let (mut answers, mut normal) = (Vec::new(), Vec::new());
         for event in batch.iter().map(|logged| &logged.event) {
             if event.r#type == REPORTED {
                 if let Some(report) = data::<Report>(event) {
@@ -101,6 +102,9 @@ impl Hub {
                 && let Some(request) = data::<Request>(event)
             {
                 let answer = plans.request(&request, now);
+                if let Want::Normal { incident } = request.want {
+                    normal.push(incident);
+                }
                 tracing::info!(
                     by = request.by,
                     want = request.want.as_str(),
@@ -115,6 +119,18 @@ impl Hub {
                     what: format!("plan.{}", request.want.as_str()),
                     subject: subject(&request.want),
                     data: serde_json::to_value(said).unwrap_or_default(),
+                });
+            }
+        }
+        for incident in normal.into_iter().filter_map(|id| known.incidents.get(id)) {
+            for anomaly in incident.anomalies.iter().filter(|anomaly| anomaly.closed.is_none()) {
+                let (hub, component, id) = (Rc::clone(self), anomaly.component.clone(), anomaly.id);
+                tokio::task::spawn_local(async move {
+                    if !hub.sessions.is_normal(&component, id)
+                        && !hub.is_normal_elsewhere(component, id).await
+                    {
+                        tracing::warn!(%id, "no connected edge could be told that an anomaly is normal");
+                    }
                 });
             }
         }
@@ -295,7 +311,10 @@ fn read(document: Document) -> Option<Knowledge> {
 
 /// What the audit and the log call what is wanted.
 fn subject(want: &Want) -> String {
-    want.plan().map_or_else(|| HUB.to_owned(), |plan: PlanId| plan.to_string())
+    match want {
+        Want::Normal { incident } => incident.to_string(),
+        other => other.plan().map_or_else(|| HUB.to_owned(), |plan: PlanId| plan.to_string()),
+    }
 }
 
 /// None for what is no such event, as one of a newer hub may be; it stays in the log.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use larnax_alert::sinks::SinkReport;
-use larnax_core::{Component, ComponentId, Edge, Offer, Timestamp};
-use larnax_decide::Offered;
+use larnax_core::{Component, ComponentId, Edge, Glob, Offer, Timestamp};
+use larnax_decide::{Offered, Silence};
 use larnax_serve::process;
 use larnax_store::AuditEntry;
 use serde::{Deserialize, Serialize};
@@ -166,8 +166,31 @@ pub struct PatternsReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub frozen_at: Option<Timestamp>,
+    /// Of what nobody is told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub silences: Vec<SilenceReport>,
     /// What incidents look like, by when each was first seen.
     pub patterns: Vec<PatternReport>,
+}
+
+/// That nobody is told of some components, and nothing is done about them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SilenceReport {
+    /// Which; `*` stands for anything.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub on: Glob,
+    /// Until when.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub until: Timestamp,
+    /// Who said so.
+    pub by: String,
+}
+
+impl From<&Silence> for SilenceReport {
+    fn from(silence: &Silence) -> Self {
+        Self { on: silence.on.clone(), until: silence.until, by: silence.by.clone() }
+    }
 }
 
 /// A pattern.

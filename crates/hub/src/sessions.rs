@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
-use larnax_core::{Command, Component, ComponentId, Timestamp};
+use larnax_core::{AnomalyId, Command, Component, ComponentId, Timestamp};
 use larnax_decide::Offered;
 use larnax_session::wire::{Heard, Receiver, Sender};
 use larnax_session::{
@@ -58,6 +58,8 @@ enum Ask {
     Pull { pull: Pull, answer: oneshot::Sender<Answer> },
     /// An order. What comes of it is told by an event.
     Command(Command),
+    /// What it does is normal.
+    Normal(AnomalyId),
 }
 
 /// What an edge answered, with its length on the wire.
@@ -159,6 +161,13 @@ impl Sessions {
         let Some(session) = agents.get(agent) else { return false };
         let expires = shifted(command.expires, session.report.clock_ahead_seconds);
         session.ask.try_send(Ask::Command(Command { expires, ..command })).is_ok()
+    }
+
+    /// Tells the edge that watches a component that an anomaly of it is normal. False where none is connected.
+    pub(crate) fn is_normal(&self, component: &ComponentId, anomaly: AnomalyId) -> bool {
+        let Some((agent, _)) = self.watcher(component) else { return false };
+        let ask = self.agents.borrow().get(&agent).map(|session| session.ask.clone());
+        ask.is_some_and(|ask| ask.try_send(Ask::Normal(anomaly)).is_ok())
     }
 
     /// A later session of the same name takes the place of the earlier one, which ends.
@@ -287,6 +296,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
                         waiting.insert(pull.id, answer);
                         sender.send(&FromHub::Pull(pull)).await?;
                     }
+                    Some(Ask::Normal(anomaly)) => sender.send(&FromHub::Normal(anomaly)).await?,
                     Some(Ask::Command(command)) => sender.send(&FromHub::Command(command)).await?,
                     None => {
                         let reason = "another session of the same name took its place".to_owned();

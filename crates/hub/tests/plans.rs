@@ -19,6 +19,7 @@ use larnax_hub::{Hub, HubOptions};
 use larnax_serve::Handler;
 use larnax_serve::hyper::Request;
 use larnax_serve::hyper::body::Bytes;
+use larnax_session::FromHub;
 use larnax_spec::{Policy, Scope};
 use larnax_store::{AuditQuery, PlanQuery, Store};
 use serde_json::Value;
@@ -70,14 +71,7 @@ async fn plan_that(store: &Arc<dyn Store>, fits: impl Fn(&Plan) -> bool) -> Plan
             sleep(Duration::from_millis(50)).await;
         }
     };
-    let found = timeout(Duration::from_secs(20), found).await;
-    found.unwrap_or_else(|_| {
-        panic!(
-            "no such plan in time: {:#?} {:#?}",
-            store.plans(&PlanQuery::default()),
-            store.incidents(&Default::default())
-        )
-    })
+    timeout(Duration::from_secs(20), found).await.expect("a plan in time")
 }
 
 async fn post(hub: &Hub, path: &str, body: &str) -> (u16, String) {
@@ -202,5 +196,36 @@ fn an_edge_can_not_approve_what_it_is_to_do() {
         assert!(refused[0].1.contains("only hubs say that"), "{refused:?}");
         let (status, text) = post(&hub, "/api/v1/freeze", r#"{"by": "ana"}"#).await;
         assert_eq!(status, 200, "{text}");
+    });
+}
+
+#[test]
+fn what_a_person_calls_normal_is_told_to_the_edge_and_of_what_is_silenced_nobody_is_told() {
+    on_one_thread(async {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let hub = acting("test", Mode::Ask, &store);
+        let people = people(&hub);
+        hub.tell_topology(shop()).await;
+        let silence = r#"{"by": "ana", "on": "service/shop/*", "seconds": 600}"#;
+        let (status, text) = post(&hub, "/api/v1/silences", silence).await;
+        assert!(status == 200 && text.contains("nobody hears of service/shop/*"), "{text}");
+        let mut edges = Edges::offering(&hub, vec![restart()]).await;
+        let onset = SystemClock.now().minus(Duration::from_secs(30));
+        let event = opened("stock", onset);
+        edges.tell(std::slice::from_ref(&event)).await;
+        let incident = incident_that(&store, |incident| !incident.anomalies.is_empty()).await;
+        let path = format!("/api/v1/incidents/{}/normal", incident.id);
+        let (answer, ()) = tokio::join!(
+            post(&hub, &path, r#"{"by": "ana"}"#),
+            edges.hears(|said| matches!(said, FromHub::Normal(id) if *id == event.data.anomaly.id)),
+        );
+        assert_eq!(answer.0, 200, "{}", answer.1);
+        obedient(edges, onset, true);
+        incident_that(&store, |incident| incident.diagnosis.is_some()).await;
+        assert_eq!(people.pending("people", 10).events.len(), 0);
+        let ends = r#"{"on": "service/shop/*", "seconds": 0}"#;
+        assert_eq!(post(&hub, "/api/v1/silences", ends).await.0, 200);
+        assert_eq!(post(&hub, "/api/v1/silences", r#"{"on": "*", "seconds": -1}"#).await.0, 409);
     });
 }

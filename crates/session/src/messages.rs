@@ -1,7 +1,7 @@
 //! What is said in a session.
 
 use larnax_core::{
-    Command, Component, ComponentId, MetricName, Offer, Report, Timestamp, TopologyDelta, Window,
+    AnomalyId, Command, Component, ComponentId, MetricName, Offer, Report, Timestamp, TopologyDelta, Window,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -36,6 +36,8 @@ pub enum FromHub {
     Pull(Pull),
     /// An order; only to edges that offer something.
     Command(Command),
+    /// A person says that an anomaly is normal. Where it has ended, nothing is to be done.
+    Normal(AnomalyId),
 }
 
 /// Who an edge is.

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use larnax_core::{
-    Command, ComponentId, Effect, Incident, IncidentId, Offer, Plan, PlanId, PlanState, Report, Step,
+    Command, ComponentId, Effect, Glob, Incident, IncidentId, Offer, Plan, PlanId, PlanState, Report, Step,
     Timestamp, Wanted,
 };
 use larnax_spec::Policy;
@@ -70,6 +70,17 @@ pub struct Frozen {
     pub at: Timestamp,
 }
 
+/// That nobody is told of incidents of some components, and nothing is done about them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Silence {
+    /// Which components.
+    pub on: Glob,
+    /// Until when.
+    pub until: Timestamp,
+    /// Who said so.
+    pub by: String,
+}
+
 /// What was learnt, and what was said, as it is kept.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -80,6 +91,8 @@ pub struct Knowledge {
     pub experience: Experience,
     /// Whether nothing is to be done.
     pub frozen: Option<Frozen>,
+    /// Of what nobody is to be told, and nothing is to be done about it.
+    pub silences: Vec<Silence>,
 }
 
 /// What is known of an incident that may need something done.
@@ -141,9 +154,11 @@ impl Plans {
         };
         let cause = cause.component.clone();
         let before = self.matters.remove(&incident.id).and_then(|matter| matter.signature);
+        // Once something is done about it, what is seen is that, too.
+        let undecided = |plan: &Plan| matches!(plan.state, PlanState::Shadow | PlanState::Proposed);
+        let decided = self.latest(incident.id).is_some_and(|plan| !undecided(plan));
         let signature = match before {
-            // Later ones show what was done about it, too.
-            Some(before) if before.0 == cause => Some(before),
+            Some(before) if before.0 == cause || decided => Some(before),
             before => signature.filter(|one| !one.is_empty()).map(|one| (cause, one)).or(before),
         };
         self.matters.insert(incident.id, Matter { incident: incident.clone(), signature, offers });
@@ -232,6 +247,17 @@ impl Plans {
         let changed = std::mem::take(&mut self.changed);
         let plans = changed.iter().filter_map(|id| self.plans.get(id)).cloned().collect();
         (plans, std::mem::take(&mut self.learnt).then(|| self.knowledge.clone()))
+    }
+
+    /// Whether nobody is to be told of an incident: all its components are silenced.
+    pub fn is_silenced(&self, incident: &Incident, now: Timestamp) -> bool {
+        let mut components = incident.anomalies.iter().map(|anomaly| &anomaly.component);
+        !incident.anomalies.is_empty() && components.all(|component| self.is_silent(component, now))
+    }
+
+    fn is_silent(&self, component: &ComponentId, now: Timestamp) -> bool {
+        let mut silences = self.knowledge.silences.iter();
+        silences.any(|silence| now < silence.until && silence.on.matches(component.as_str()))
     }
 
     /// What was learnt.

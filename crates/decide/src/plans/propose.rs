@@ -139,6 +139,7 @@ impl Plans {
                 approved,
                 frozen: self.knowledge.frozen.is_some(),
                 maintained: policy.maintenance.iter().any(|maintenance| maintenance.holds(now)),
+                silenced: self.is_silent(&plan.component, now),
                 components: self.components.iter().filter(|id| under(id)).count(),
                 deeds: &self.deeds(&plan.component, plan.id),
                 now,

@@ -1,11 +1,17 @@
 //! What people want of plans.
 
-use larnax_core::{Decision, Effect, Outcome, Plan, PlanId, PlanState, Request, Seen, Timestamp, Want};
+use std::time::Duration;
 
-use super::{Frozen, Plans};
+use larnax_core::{Decision, Effect, Glob, Outcome, Plan, PlanId, PlanState, Request, Seen, Timestamp, Want};
+
+use super::{Frozen, Plans, Silence};
 use crate::gate::Answer;
 use crate::patterns::is_unnamed;
 
+/// The longest silence: what should be silent for longer should not be watched.
+const LONGEST_SILENCE: Duration = Duration::from_secs(30 * 86_400);
+/// The most silences.
+const MOST_SILENCES: usize = 1_000;
 /// The longest name of a pattern, in characters.
 const MAX_NAME: usize = 100;
 
@@ -21,6 +27,9 @@ impl Plans {
             Want::Reject { plan } => self.reject(*plan, by, now),
             Want::Undo { plan } => self.undo(*plan, by, now),
             Want::Name { plan, name } => self.name(*plan, name),
+            Want::Silence { on, seconds } => self.silence(on, *seconds, by, now),
+            // It is for the edges to do.
+            Want::Normal { incident } => Ok(format!("the edges of incident {incident} take it for normal")),
             Want::Freeze => {
                 let frozen =
                     self.knowledge.frozen.get_or_insert_with(|| Frozen { by: by.to_owned(), at: now });
@@ -35,6 +44,26 @@ impl Plans {
                 }
             }
         }
+    }
+
+    fn silence(&mut self, on: &Glob, seconds: f64, by: &str, now: Timestamp) -> Result<String, String> {
+        let time = Duration::try_from_secs_f64(seconds).ok().filter(|time| *time <= LONGEST_SILENCE);
+        let Some(time) = time else {
+            let most = LONGEST_SILENCE.as_secs();
+            return Err(format!("found {seconds} seconds, expected 0 to {most}"));
+        };
+        let silences = &mut self.knowledge.silences;
+        silences.retain(|silence| silence.on != *on && silence.until > now);
+        self.learnt = true;
+        if time.is_zero() {
+            return Ok(format!("people hear of {on} again"));
+        }
+        if silences.len() >= MOST_SILENCES {
+            return Err(format!("there are {MOST_SILENCES} silences already, expected fewer; end one first"));
+        }
+        let until = now.plus(time);
+        silences.push(Silence { on: on.clone(), until, by: by.to_owned() });
+        Ok(format!("nobody hears of {on}, and nothing is done about it, until {until}"))
     }
 
     fn find(&self, id: PlanId) -> Result<&Plan, String> {

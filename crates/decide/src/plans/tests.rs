@@ -152,6 +152,12 @@ fn what_is_known_and_allowed_is_done_verified_and_learnt() {
     plans.reported(&report(&plan, Wanted::Do, Effect::Done, 11.0), at(12.0));
     assert_eq!(plans.orders(), []);
     assert_eq!(only(&plans).state, PlanState::Verifying);
+    // Meanwhile something else is more unusual.
+    let mut later = incident.clone();
+    if let Some(diagnosis) = &mut later.diagnosis {
+        diagnosis.candidates[0].component = id("service/shop/pay");
+    }
+    plans.diagnosed(&later, Some(signature("files", 5.0)), Vec::new(), at(15.0));
     plans.hear(&over(&incident, 20.0), at(35.0));
     let plan = only(&plans);
     let outcome = plan.outcome.unwrap();

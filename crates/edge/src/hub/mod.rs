@@ -246,6 +246,9 @@ impl Worker {
                                 let _ = reported.send(report);
                             });
                         }
+                        Heard::Message(FromHub::Normal(anomaly)) => {
+                            self.agent.borrow_mut().declare_normal(anomaly);
+                        }
                         Heard::Message(_) | Heard::Sign => {}
                     }
                     self.health.borrow_mut().sent_bytes += sender.take_sent();

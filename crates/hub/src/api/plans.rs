@@ -1,6 +1,6 @@
 //! What is answered about plans, and what people may want of them.
 
-use larnax_core::{IncidentId, PlanId, Want};
+use larnax_core::{Glob, IncidentId, PlanId, Want};
 use larnax_serve::answer::{Answer, Query, error, json};
 use larnax_serve::hyper::StatusCode;
 use larnax_serve::hyper::body::Bytes;
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::{bad, limit, unavailable};
 use crate::hub::Hub;
 use crate::plans::Answered;
-use crate::report::{AuditReport, OffersReport, PatternReport, PatternsReport, Told};
+use crate::report::{AuditReport, OffersReport, PatternReport, PatternsReport, SilenceReport, Told};
 
 /// The longest name of a person, in characters.
 const MAX_BY: usize = 100;
@@ -21,6 +21,9 @@ const SOMEBODY: &str = "somebody";
 pub(super) enum Wish<'a> {
     /// Of a plan: which, and what.
     Plan(&'a str, &'a str),
+    /// Of an incident: that it is normal.
+    Normal(&'a str),
+    Silence,
     Freeze,
     Thaw,
 }
@@ -35,6 +38,9 @@ struct Said {
     action: Option<String>,
     /// The name of a pattern.
     name: Option<String>,
+    /// Which components are to be silent, and for how long.
+    on: Option<Glob>,
+    seconds: Option<f64>,
 }
 
 impl<'a> Wish<'a> {
@@ -42,7 +48,13 @@ impl<'a> Wish<'a> {
         match path {
             "/api/v1/freeze" => Some(Self::Freeze),
             "/api/v1/thaw" => Some(Self::Thaw),
+            "/api/v1/silences" => Some(Self::Silence),
             _ => {
+                if let Some(id) =
+                    path.strip_prefix("/api/v1/incidents/").and_then(|rest| rest.strip_suffix("/normal"))
+                {
+                    return Some(Self::Normal(id));
+                }
                 let (id, what) = path.strip_prefix("/api/v1/plans/")?.split_once('/')?;
                 matches!(what, "approve" | "reject" | "undo" | "name").then_some(Self::Plan(id, what))
             }
@@ -52,6 +64,13 @@ impl<'a> Wish<'a> {
     fn want(&self, said: &Said) -> Result<Want, String> {
         let plan = |id: &str| id.parse::<PlanId>().map_err(|error| error.to_string());
         Ok(match self {
+            Self::Normal(id) => {
+                Want::Normal { incident: id.parse::<IncidentId>().map_err(|error| error.to_string())? }
+            }
+            Self::Silence => Want::Silence {
+                on: said.on.clone().ok_or("`on` is missing: expected components such as `service/shop/*`")?,
+                seconds: said.seconds.ok_or("`seconds` is missing: expected how long, 0 to end it")?,
+            },
             Self::Freeze => Want::Freeze,
             Self::Thaw => Want::Thaw,
             Self::Plan(id, "approve") => Want::Approve { plan: plan(id)?, action: said.action.clone() },
@@ -161,6 +180,7 @@ impl Hub {
                 };
                 json(&PatternsReport {
                     frozen_by: knowledge.frozen.as_ref().map(|frozen| frozen.by.clone()),
+                    silences: knowledge.silences.iter().map(SilenceReport::from).collect(),
                     frozen_at: knowledge.frozen.as_ref().map(|frozen| frozen.at),
                     patterns: knowledge.patterns.all().iter().map(pattern).collect(),
                 })

@@ -163,6 +163,20 @@ impl Edges {
         }
     }
 
+    /// Hears what the hub says until something fits.
+    pub(crate) async fn hears(&mut self, fits: impl Fn(&FromHub) -> bool) {
+        let heard = async {
+            loop {
+                if let Heard::Message(message) = self.receiver.next::<FromHub>().await.unwrap()
+                    && fits(&message)
+                {
+                    return;
+                }
+            }
+        };
+        timeout(Duration::from_secs(20), heard).await.expect("the hub says so in time");
+    }
+
     /// Answers questions, and orders with what `done` makes of them; none is silence.
     pub(crate) async fn obey(
         mut self,

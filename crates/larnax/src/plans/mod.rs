@@ -23,6 +23,8 @@ Examples:
   larnax plans undo ID                 take it back
   larnax plans name ID 'memory leak'   know it by that name from now on
   larnax plans report                  what was done, what would have been, and whether that helped
+  larnax plans normal INCIDENT         what it does is normal
+  larnax plans silence 'service/shop/*' --for 2h
   larnax plans freeze                  do nothing any more, anywhere, until `larnax plans thaw`
 
 Nothing is done where no policy allows it: see `actions` and `policies` in the config.
@@ -86,6 +88,19 @@ enum PlansCommand {
     },
     /// What can be done, as connected edges offer it
     Actions,
+    /// What this incident's components do is normal, from now on
+    Normal {
+        /// Which incident
+        incident: String,
+    },
+    /// Tell nobody of some components, and do nothing about them, for a time
+    Silence {
+        /// Which; `*` stands for anything, as in 'service/shop/*'
+        on: String,
+        /// For how long, at most 30d; 0s ends it
+        #[arg(long = "for", value_name = "DURATION")]
+        time: larnax_spec::Period,
+    },
     /// Do nothing any more, anywhere
     Freeze,
     /// Do again what policies allow
@@ -134,6 +149,13 @@ pub(crate) fn plans(args: &PlansArgs) -> anyhow::Result<ExitCode> {
         PlansCommand::Actions => {
             let offers: Vec<OffersReport> = ask(to, "/api/v1/actions")?;
             print(to.output, &offers, |offers| actions(offers))?;
+        }
+        PlansCommand::Normal { incident } => {
+            said(to, &format!("/api/v1/incidents/{incident}/normal"), json!({ "by": by() }))?;
+        }
+        PlansCommand::Silence { on, time } => {
+            let body = json!({ "by": by(), "on": on, "seconds": time.as_secs_f64() });
+            said(to, "/api/v1/silences", body)?;
         }
         PlansCommand::Freeze => said(to, "/api/v1/freeze", json!({ "by": by() }))?,
         PlansCommand::Thaw => said(to, "/api/v1/thaw", json!({ "by": by() }))?,
