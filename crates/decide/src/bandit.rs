@@ -18,6 +18,12 @@ pub struct Arm {
     rewards: Vec<f64>,
     /// How often its outcome was seen.
     pub outcomes: u64,
+    /// After how many of them all was well,
+    #[serde(default)]
+    pub helped: u64,
+    /// and how many seconds that took, in all.
+    #[serde(default)]
+    pub seconds: f64,
 }
 
 /// What may be expected of an action.
@@ -34,7 +40,7 @@ impl Arm {
     pub fn new(dimensions: usize) -> Self {
         let mut situations = vec![0.0; dimensions * dimensions];
         situations.iter_mut().step_by(dimensions + 1).for_each(|cell| *cell = 1.0);
-        Self { situations, rewards: vec![0.0; dimensions], outcomes: 0 }
+        Self { situations, rewards: vec![0.0; dimensions], outcomes: 0, helped: 0, seconds: 0.0 }
     }
 
     /// What may be expected in a situation. None where it has other dimensions or isn't finite.
@@ -113,8 +119,12 @@ mod tests {
     /// `linucb` of the golden vectors, which forget nothing.
     #[test]
     fn it_expects_what_the_golden_vectors_do() {
-        let arm =
-            Arm { situations: vec![3.25, 1.5, 1.5, 3.0], rewards: vec![1.0 + 0.0 + 0.3, 0.6], outcomes: 3 };
+        let arm = Arm {
+            situations: vec![3.25, 1.5, 1.5, 3.0],
+            rewards: vec![1.0 + 0.0 + 0.3, 0.6],
+            outcomes: 3,
+            ..Arm::new(2)
+        };
         let expected = arm.expected(&[1.0, 0.5]).unwrap();
         assert!((expected.mean - 0.4).abs() < 1e-12, "{expected:?}");
         assert!((expected.mean + expected.error - 0.955_277_708_298_589_8).abs() < 1e-12, "{expected:?}");

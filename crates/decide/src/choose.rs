@@ -57,6 +57,10 @@ pub struct Ranked {
     pub expected: Expected,
     /// How often it was seen what came of it, for this pattern.
     pub outcomes: u64,
+    /// How often all was well after it.
+    pub helped: u64,
+    /// How many seconds that took on average; none where it never was.
+    pub seconds: Option<f64>,
     /// Whether it may be tried: what nobody recommends and is not safe has to have shown first that it isn't worse.
     pub may_be_tried: bool,
 }
@@ -68,24 +72,26 @@ pub struct Experience(BTreeMap<String, BTreeMap<String, Arm>>);
 impl Experience {
     /// Ranks what may be done about an incident of a pattern: what may be tried first, then what is hoped to bring most.
     pub fn rank(&self, pattern: &str, remedies: &[Remedy<'_>], situation: Situation) -> Vec<Ranked> {
-        let all: Vec<(&Remedy<'_>, u64, Expected)> = remedies
+        let all: Vec<(&Remedy<'_>, Arm, Expected)> = remedies
             .iter()
             .map(|remedy| {
                 let known = self.0.get(pattern).and_then(|arms| arms.get(remedy.action)).cloned();
                 let arm = known.unwrap_or_else(|| arm(remedy.recommended));
                 let expected = arm.expected(&situation.vector());
-                (remedy, arm.outcomes, expected.unwrap_or(Expected { mean: 0.0, error: 1.0 }))
+                (remedy, arm, expected.unwrap_or(Expected { mean: 0.0, error: 1.0 }))
             })
             .collect();
         let recommended = all.iter().filter(|(remedy, ..)| remedy.recommended);
         let least = recommended.map(|(.., expected)| NOT_WORSE * expected.mean).reduce(f64::max);
-        let ranked = |(remedy, outcomes, expected): (&Remedy<'_>, u64, Expected)| Ranked {
+        let ranked = |(remedy, arm, expected): (&Remedy<'_>, Arm, Expected)| Ranked {
             action: remedy.action.to_owned(),
             may_be_tried: remedy.recommended
                 || remedy.risk == Risk::Safe
                 || least.is_some_and(|least| expected.mean - HOPE * expected.error >= least),
             expected,
-            outcomes,
+            outcomes: arm.outcomes,
+            helped: arm.helped,
+            seconds: (arm.helped > 0).then(|| arm.seconds / arm.helped as f64),
         };
         let mut ranked: Vec<Ranked> = all.into_iter().map(ranked).collect();
         let hoped = |one: &Ranked| one.expected.mean + HOPE * one.expected.error;
@@ -102,11 +108,22 @@ impl Experience {
         arms.map(|(action, arm)| (action.clone(), arm.outcomes)).collect()
     }
 
-    /// Learns what came of an action.
-    pub fn learn(&mut self, pattern: &str, remedy: &Remedy<'_>, situation: Situation, reward: f64) {
+    /// Learns what came of an action, and after how many seconds all was well, if it was.
+    pub fn learn(
+        &mut self,
+        pattern: &str,
+        remedy: &Remedy<'_>,
+        situation: Situation,
+        reward: f64,
+        recovered: Option<f64>,
+    ) {
         let arms = self.0.entry(pattern.to_owned()).or_default();
         let arm = arms.entry(remedy.action.to_owned()).or_insert_with(|| arm(remedy.recommended));
         arm.learn(&situation.vector(), reward);
+        if let Some(seconds) = recovered {
+            arm.helped += 1;
+            arm.seconds += seconds;
+        }
     }
 
     /// A pattern has another name from now on. What was known under that name already stays.
@@ -160,7 +177,7 @@ mod tests {
         let mut experience = Experience::default();
         let ranked = experience.rank("U-1", &remedies, SITUATION);
         assert!((ranked[0].expected.mean - 0.7).abs() < 0.1, "{ranked:?}");
-        (0..3).for_each(|_| experience.learn("U-1", &remedies[0], SITUATION, -0.2));
+        (0..3).for_each(|_| experience.learn("U-1", &remedies[0], SITUATION, -0.2, None));
         assert_eq!(first(&experience, &remedies), "scale");
         assert_eq!(experience.rank("U-2", &remedies, SITUATION)[0].outcomes, 0, "another pattern");
     }
@@ -181,7 +198,7 @@ mod tests {
         };
         assert!(tried(&experience, "clear-cache") && !tried(&experience, "failover"));
         // A person did it now and then.
-        (0..8).for_each(|_| experience.learn("U-1", &remedies[1], SITUATION, 0.95));
+        (0..8).for_each(|_| experience.learn("U-1", &remedies[1], SITUATION, 0.95, Some(10.0)));
         assert!(tried(&experience, "failover"));
         assert_eq!(first(&experience, &remedies), "failover");
     }
@@ -190,7 +207,7 @@ mod tests {
     fn a_pattern_that_is_named_keeps_what_is_known_of_it() {
         let remedies = [remedy("restart", false, Risk::Safe)];
         let mut experience = Experience::default();
-        experience.learn("U-1", &remedies[0], SITUATION, 0.5);
+        experience.learn("U-1", &remedies[0], SITUATION, 0.5, None);
         experience.rename("U-1", "memory leak");
         assert_eq!(experience.rank("memory leak", &remedies, SITUATION)[0].outcomes, 1);
         assert_eq!(experience.rank("U-1", &remedies, SITUATION)[0].outcomes, 0);

@@ -124,6 +124,7 @@ fn run(seed: u64, incidents: usize) -> Run {
             &remedies[chosen],
             situation,
             outcome(&mut random, pattern, chosen),
+            None,
         );
         let allowed = (0..ACTIONS.len()).filter(|at| ACTIONS[*at].1 != Risk::Destructive);
         let best = allowed.map(|at| expected(pattern, at)).fold(f64::NEG_INFINITY, f64::max);

@@ -37,6 +37,10 @@ const BATCH: usize = 1_000;
 /// Events that come within so long of others are heard with the next ones: each hearing writes the incident that they are about,
 /// of a thousand anomalies in a storm.
 const GATHER: Duration = Duration::from_millis(100);
+/// A detector needs so long to call something an anomaly, as a rule; what is seen by then is the least that a cause is named by.
+const LOOKS: Duration = Duration::from_secs(2);
+/// What one cause does to several components is noticed within so long, where it is noticed late.
+const AT_ONCE: Duration = Duration::from_secs(1);
 /// The most changes that are written and told together.
 const TOGETHER: usize = 256;
 
@@ -352,7 +356,10 @@ impl Acting {
         let now = hub.now();
         match change.what {
             What::Opened | What::Grown | What::Reopened => {
-                let settled = now.plus(hub.options.settle);
+                // What was noticed late has been going on for long enough: only what follows at once is waited for.
+                let settle = hub.options.settle;
+                let settled =
+                    incident.onset.plus(settle + LOOKS).max(now.plus(AT_ONCE)).min(now.plus(settle));
                 let due = self.due.entry(incident.id).or_insert(Due::since(now));
                 // Not later and later while it grows: that is when people want to know.
                 due.at = Some(due.at.map_or(settled, |at| at.min(settled)));

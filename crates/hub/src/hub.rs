@@ -1,7 +1,7 @@
 //! What the parts of a hub share, and what edges tell it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,9 @@ use larnax_alert::Outbox;
 use larnax_alert::sinks::{SinkReport, SinkStatus};
 use larnax_bus::{Bus, BusError, LocalBus, cloudevents};
 use larnax_core::event::{ANOMALY_CLOSED, ANOMALY_OPENED, ANOMALY_UPDATED, IncidentEvent};
-use larnax_core::{Clock, Component, Event, EventLog, RawEvent, Timestamp, TopologyDelta, TopologySource};
+use larnax_core::{
+    Clock, Component, Event, EventLog, RawEvent, Report, Timestamp, TopologyDelta, TopologySource,
+};
 use larnax_decide::Plans;
 use larnax_diagnose::{Incidents, Topology};
 use larnax_serve::{LocalFuture, Pages};
@@ -18,7 +20,7 @@ use larnax_spec::Policy;
 use larnax_store::{Error, Fence, Retention, Sighting, Store};
 use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_blocking;
 
 use crate::changes::Changes;
@@ -119,6 +121,8 @@ pub struct Hub {
     pub(crate) duties: RefCell<Vec<Duty>>,
     /// Where incidents that people are to be told of wait for their receivers.
     pub(crate) people: RefCell<Option<People>>,
+    /// Who waits for what an action would do, by the key of the command.
+    pub(crate) trials: RefCell<HashMap<String, oneshot::Sender<Report>>>,
     pub(crate) counters: Cell<Counters>,
     pub(crate) started: Timestamp,
     clock: Rc<dyn Clock>,
@@ -175,6 +179,7 @@ impl Hub {
             topology_changed: Notify::new(),
             duties: RefCell::default(),
             people: RefCell::default(),
+            trials: RefCell::default(),
             counters: Cell::default(),
             started: clock.now(),
             clock,

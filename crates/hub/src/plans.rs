@@ -11,14 +11,15 @@ use std::time::Duration;
 use larnax_bus::cloudevents;
 use larnax_core::event::{REPORTED, REQUEST};
 use larnax_core::{
-    Authority, CloudEvent, Command, ComponentId, Logged, Plan, PlanEvent, PlanId, RawEvent, Report, Request,
-    Timestamp, Want,
+    Authority, CloudEvent, Command, ComponentId, Logged, Plan, PlanEvent, PlanId, Proposal, RawEvent, Report,
+    Request, Timestamp, Want, Wanted,
 };
 use larnax_decide::{Knowledge, Offered, Order, Plans};
 use larnax_store::{AuditEntry, AuditQuery, Document, Fence, PlanQuery};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::evidence::shifted;
 use crate::hub::{Hub, HubError};
@@ -255,6 +256,11 @@ impl Hub {
 
     /// Takes what an edge, whose clock is so far ahead, says of an order. It is durable when this returns.
     pub(crate) async fn take_report(&self, agent: &str, report: Report, ahead: f64) -> Result<(), String> {
+        if let Some(waiting) = self.trials.borrow_mut().remove(&report.key) {
+            // Whoever asked may have given up.
+            let _ = waiting.send(report);
+            return Ok(());
+        }
         let time = |time: Timestamp| shifted(time, -ahead);
         let report = Report { began: report.began.map(time), ended: time(report.ended), ..report };
         let effect = serde_json::to_value(report.effect).unwrap_or_default();
@@ -263,6 +269,40 @@ impl Hub {
         let event = self.event(REPORTED, id, agent.to_owned(), report);
         let event = cloudevents::raw(&event).map_err(|error| error.to_string())?;
         self.bus.publish(&[event]).await.map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Asks the edge what one of a plan's proposals would do, and whether it could be done now. Changes nothing. The error says why
+    /// it can't be asked.
+    pub(crate) async fn try_out(&self, plan: &Plan, proposal: &Proposal) -> Result<Report, String> {
+        let acting = self.known.borrow().acting.as_ref().map(|fence| fence.number);
+        let number = acting.ok_or("this hub does not act: ask the one that does")?;
+        let epoch = self.with_store(|store| {
+            store.epoch().map_err(|error| larnax_store::Error::Invalid(error.to_string()))
+        });
+        let epoch = epoch.await.map_err(|error| error.to_string())?;
+        let key = Command::key(plan.id, Wanted::DryRun);
+        let command = Command {
+            key: key.clone(),
+            plan: plan.id,
+            wanted: Wanted::DryRun,
+            action: proposal.action.clone(),
+            component: plan.component.clone(),
+            expires: self.now().plus(ANSWERED_WITHIN),
+            authority: Authority { epoch, number },
+        };
+        let (sender, report) = oneshot::channel();
+        self.trials.borrow_mut().insert(key.clone(), sender);
+        if !self.sessions.order(&proposal.agent, command) {
+            self.trials.borrow_mut().remove(&key);
+            return Err(format!("the edge `{}` is not connected to this hub", proposal.agent));
+        }
+        let limit =
+            Duration::try_from_secs_f64(proposal.timeout_seconds).unwrap_or_default() + ANSWERED_WITHIN;
+        let said = timeout(limit, report).await.ok().and_then(Result::ok);
+        self.trials.borrow_mut().remove(&key);
+        said.ok_or_else(|| {
+            format!("the edge `{}` did not answer within {} s", proposal.agent, limit.as_secs())
+        })
     }
 
     /// Takes what a person wants, and waits for the answer.

@@ -106,6 +106,11 @@ fn lines(path: &Path) -> usize {
 #[test]
 fn what_is_approved_is_done_once_verified_and_learnt() {
     let Some(mut world) = World::with("exit 0", "") else { return };
+    let proposed = world.plan_that("a proposal", |plan| plan["state"] == "proposed");
+    let path = format!("/api/v1/plans/{}/try", proposed["id"].as_str().unwrap());
+    let would = post(world.hub.address(), &path, "{}").unwrap();
+    assert!(would.status == 200 && would.body.contains("would"), "{}", would.body);
+    assert_eq!(world.changes(), 0);
     let plan = world.approve();
     assert_eq!((world.effect(), world.changes()), ("done".into(), 1));
     assert_eq!(

@@ -9,7 +9,7 @@ use larnax_spec::Policy;
 
 use super::verify::is_well;
 use super::{ATTEMPTS, Offered, PAUSE, Plans};
-use crate::choose::{GIVEN_UP, Ranked, Remedy, Situation};
+use crate::choose::{Ranked, Remedy, Situation};
 use crate::gate::{Answer, Question, allows};
 
 /// Who decides where nobody has to be asked.
@@ -218,12 +218,15 @@ fn proposal(offered: &Offered, because: Option<String>, ranked: &Ranked) -> Prop
     let Offered { agent, offer } = offered;
     let recommended = because.is_some();
     let mut why: Vec<String> = because.into_iter().collect();
-    let (mean, times) = (ranked.expected.mean, ranked.outcomes);
-    let seconds = (1.0 - mean) * GIVEN_UP.as_secs_f64() - offer.cost_seconds;
-    why.push(match times {
-        0 => "what comes of it was not seen yet".to_owned(),
-        _ if mean <= 0.0 => format!("it was seen {}, and did not help", number(times)),
-        _ => format!("it was seen {}: all is well after about {:.0} s", number(times), seconds.max(0.0)),
+    let (times, helped) = (ranked.outcomes, ranked.helped);
+    why.push(match ranked.seconds {
+        _ if times == 0 => "what comes of it was not seen yet".to_owned(),
+        None => format!("it was done {} for this, and did not help", number(times)),
+        Some(seconds) => {
+            let often =
+                if helped == times { String::new() } else { format!(", and helped {}", number(helped)) };
+            format!("it was done {} for this{often}: all was well {seconds:.0} s after", number(times))
+        }
     });
     Proposal {
         action: offer.action.clone(),
@@ -234,7 +237,7 @@ fn proposal(offered: &Offered, because: Option<String>, ranked: &Ranked) -> Prop
         timeout_seconds: offer.timeout_seconds,
         cooldown_seconds: offer.cooldown_seconds,
         can_undo: offer.can_undo,
-        expected: mean,
+        expected: ranked.expected.mean,
         error: ranked.expected.error,
         outcomes: times,
         recommended,

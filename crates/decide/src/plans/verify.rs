@@ -163,7 +163,8 @@ impl Plans {
         if let (Some(reward), Some(chosen), false) = (outcome.reward, plan.chosen(), name.is_empty()) {
             let remedy =
                 Remedy { action: &chosen.action, recommended: chosen.recommended, risk: chosen.risk };
-            self.knowledge.experience.learn(name, &remedy, situation(&plan), reward);
+            let recovered = outcome.recovered_seconds;
+            self.knowledge.experience.learn(name, &remedy, situation(&plan), reward, recovered);
             self.learnt = true;
         }
         begun

@@ -1,6 +1,6 @@
 //! What is answered about plans, and what people may want of them.
 
-use larnax_core::{Glob, IncidentId, PlanId, Want};
+use larnax_core::{Effect, Glob, IncidentId, PlanId, Want};
 use larnax_serve::answer::{Answer, Query, error, json};
 use larnax_serve::hyper::StatusCode;
 use larnax_serve::hyper::body::Bytes;
@@ -56,7 +56,7 @@ impl<'a> Wish<'a> {
                     return Some(Self::Normal(id));
                 }
                 let (id, what) = path.strip_prefix("/api/v1/plans/")?.split_once('/')?;
-                matches!(what, "approve" | "reject" | "undo" | "name").then_some(Self::Plan(id, what))
+                matches!(what, "approve" | "reject" | "undo" | "name" | "try").then_some(Self::Plan(id, what))
             }
         }
     }
@@ -99,6 +99,9 @@ impl Hub {
         if by.chars().count() > MAX_BY || by.chars().any(char::is_control) {
             return bad(format!("`by`: expected at most {MAX_BY} characters that can be printed"));
         }
+        if let Wish::Plan(id, "try") = wish {
+            return self.would(id, said.action.as_deref()).await;
+        }
         let want = match wish.want(&said) {
             Ok(want) => want,
             Err(message) => return bad(message),
@@ -112,6 +115,31 @@ impl Hub {
                 error(StatusCode::GATEWAY_TIMEOUT, message.to_owned())
             }
             Err(problem) => unavailable(&problem),
+        }
+    }
+
+    /// What one of a plan's proposals would do.
+    async fn would(&self, id: &str, action: Option<&str>) -> Answer {
+        let id = match id.parse::<PlanId>() {
+            Ok(id) => id,
+            Err(problem) => return bad(problem.to_string()),
+        };
+        let plan = match self.with_store(move |store| store.plan(id)).await {
+            Ok(Some(plan)) => plan,
+            Ok(None) => return error(StatusCode::NOT_FOUND, format!("no plan {id}; see /api/v1/plans")),
+            Err(problem) => return unavailable(&problem),
+        };
+        let proposal = match action {
+            None => plan.chosen(),
+            Some(name) => plan.proposals.iter().find(|one| one.action == name),
+        };
+        let Some(proposal) = proposal else {
+            return bad(format!("`{}` is not proposed", action.unwrap_or_default()));
+        };
+        match self.try_out(&plan, proposal).await {
+            Ok(report) if report.effect == Effect::Done => json(&Told { answer: report.message }),
+            Ok(report) => error(StatusCode::CONFLICT, report.message),
+            Err(message) => error(StatusCode::CONFLICT, message),
         }
     }
 

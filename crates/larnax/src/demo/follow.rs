@@ -1,5 +1,6 @@
 //! What is told of one fault, from the first anomaly to the outcome.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use larnax_core::{Effect, Incident, IncidentId, Plan, PlanState, Timestamp};
@@ -49,13 +50,13 @@ struct Said {
 /// Tells what happens until the outcome is known.
 pub(super) fn follow(stage: &Stage, yes: bool) -> anyhow::Result<Round> {
     let began = Instant::now();
-    let before: Vec<Incident> = stage.get("/api/v1/incidents?limit=1")?;
-    let before = before.first().map(|incident| incident.id);
+    let before: Vec<Incident> = stage.get("/api/v1/incidents?limit=100")?;
+    let before: BTreeSet<IncidentId> = before.iter().map(|incident| incident.id).collect();
     let mut said = Said::default();
     loop {
         std::thread::sleep(LOOK);
         let latest: Vec<Incident> = stage.get("/api/v1/incidents?limit=5")?;
-        let fresh = latest.iter().find(|one| Some(one.id) != before && one.merged_into.is_none());
+        let fresh = latest.iter().find(|one| !before.contains(&one.id) && one.merged_into.is_none());
         let Some(incident) = fresh else {
             if began.elapsed() > NOTICED_WITHIN {
                 tell("  nobody noticed anything.\n");

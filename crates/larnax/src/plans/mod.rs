@@ -20,6 +20,7 @@ Examples:
   larnax plans show                    the latest, with why
   larnax plans approve                 do what is proposed, where one thing is
   larnax plans approve ID --action restart
+  larnax plans try                     what it would do
   larnax plans undo ID                 take it back
   larnax plans name ID 'memory leak'   know it by that name from now on
   larnax plans report                  what was done, what would have been, and whether that helped
@@ -57,6 +58,14 @@ enum PlansCommand {
     },
     /// Do what is proposed
     Approve {
+        /// Which plan; may be left out where one waits
+        id: Option<String>,
+        /// Another one of its proposals than the first
+        #[arg(long, value_name = "NAME")]
+        action: Option<String>,
+    },
+    /// What it would do, and whether it could be done now; changes nothing
+    Try {
         /// Which plan; may be left out where one waits
         id: Option<String>,
         /// Another one of its proposals than the first
@@ -127,6 +136,10 @@ pub(crate) fn plans(args: &PlansArgs) -> anyhow::Result<ExitCode> {
         PlansCommand::Approve { id, action } => {
             let id = named(to, id.as_deref(), "no plan waits for an answer", waits)?;
             said(to, &format!("/api/v1/plans/{id}/approve"), json!({ "by": by(), "action": action }))?;
+        }
+        PlansCommand::Try { id, action } => {
+            let id = named(to, id.as_deref(), "no plan waits for an answer", waits)?;
+            said(to, &format!("/api/v1/plans/{id}/try"), json!({ "action": action }))?;
         }
         PlansCommand::Reject { id } => {
             let id = named(to, id.as_deref(), "no plan waits for an answer", waits)?;
