@@ -1,17 +1,20 @@
 //! The OpenAPI document of the hub's server, from the types of [`crate::report`].
 
-use larnax_core::Incident;
+use larnax_core::{Incident, Plan};
 use larnax_serve::openapi::{
     Route, Schemas, answered, document as written, failed, get, health, in_path, json, object, post, query,
     text,
 };
+use utoipa::openapi::path::OperationBuilder;
 use utoipa::openapi::response::Response;
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::{ContentBuilder, Required, request_body::RequestBodyBuilder};
 
-use crate::report::{AgentReport, HubReport, TopologyReport};
+use crate::report::{
+    AgentReport, AuditReport, HubReport, OffersReport, PatternsReport, Told, TopologyReport, Wished,
+};
 
-const ABOUT: &str = "What a hub knows: edges, topology, incidents and where they began. Times are RFC 3339 in UTC unless \
+const ABOUT: &str = "What a hub knows: edges, topology, incidents, where they began, and what is done about them. Times are RFC 3339 in UTC unless \
                      they are called seconds. Errors are JSON: what was found, what was expected, what to do. Edges \
                      connect at `/api/v1/session` with a WebSocket.";
 const TOKEN: &str = "Only where the hub was given a token (`--token-file`).";
@@ -22,7 +25,8 @@ const TOKEN: &str = "Only where the hub was given a token (`--token-file`).";
 /// When it can't be written as JSON.
 pub fn document() -> serde_json::Result<String> {
     let mut schemas = Schemas::default();
-    let routes = routes(&mut schemas);
+    let mut routes = routes(&mut schemas);
+    routes.extend(routes_of_plans(&mut schemas));
     written("Larnax hub", ABOUT, TOKEN, schemas, routes)
 }
 
@@ -91,5 +95,70 @@ fn routes(schemas: &mut Schemas) -> Vec<Route> {
         get("/metrics", guarded("The hub's own metrics", text("OpenMetrics, or the text format"))),
         get("/-/healthy", health("Whether the hub runs; needs no token")),
         get("/-/ready", health("Whether it answers; needs no token")),
+    ]
+}
+
+/// Those of [`crate::api`] that are about what is done.
+fn routes_of_plans(schemas: &mut Schemas) -> Vec<Route> {
+    let guarded = |summary: &str, answer: Response| answered("200", summary, answer);
+    let unavailable = || failed("The history can't be read now");
+    let number = |name, text| query(name, Required::False, text, Type::Integer);
+    let word = |name, text| query(name, Required::False, text, Type::String);
+    let limit = || number("limit", "At most so many, up to 1000; 100 where it is left out");
+    let plans = json("Newest first", schemas.list::<Plan>());
+    let plan = json("The plan", schemas.of::<Plan>());
+    let offers = json("Edges that can do something", schemas.list::<OffersReport>());
+    let patterns = json("By when each was first seen", schemas.of::<PatternsReport>());
+    let audit = json("Newest first", schemas.list::<AuditReport>());
+    let (wished, told) = (schemas.of::<Wished>(), schemas.of::<Told>());
+    let wish = |summary| {
+        let body = ContentBuilder::new().schema(Some(wished.clone())).build();
+        guarded(summary, json("What is done", told.clone()))
+            .request_body(Some(RequestBodyBuilder::new().content("application/json", body).build()))
+            .response("400", failed("The body, or the id, is something else"))
+            .response("409", failed("It is not done, and why"))
+            .response("503", unavailable())
+            .response("504", failed("No hub acts now; the next one that does answers, in the audit"))
+    };
+    let of_plan = |operation: OperationBuilder| operation.parameter(in_path("id", "The plan's `id`"));
+    vec![
+        get(
+            "/api/v1/plans",
+            guarded("Plans: what is to be done about incidents, and what came of it", plans)
+                .parameter(word("state", "`open`: only those that have not ended"))
+                .parameter(word("incident", "Only those about the incident with this `id`"))
+                .parameter(limit())
+                .parameter(word("after", "The last `id` of the page before"))
+                .response("400", failed("A parameter is something else"))
+                .response("503", unavailable()),
+        ),
+        get(
+            "/api/v1/plans/{id}",
+            of_plan(guarded("One plan", plan))
+                .response("400", failed("That is no id"))
+                .response("404", failed("There is no such plan"))
+                .response("503", unavailable()),
+        ),
+        post("/api/v1/plans/{id}/approve", of_plan(wish("Has one of a plan's proposals done"))),
+        post("/api/v1/plans/{id}/reject", of_plan(wish("Has nothing done about a plan's incident"))),
+        post("/api/v1/plans/{id}/undo", of_plan(wish("Has what was done taken back"))),
+        post("/api/v1/plans/{id}/name", of_plan(wish("Names what a plan's incident looks like"))),
+        post("/api/v1/freeze", wish("Stops all actions, until it is said otherwise")),
+        post("/api/v1/thaw", wish("Lets actions go on, as policies allow")),
+        get("/api/v1/actions", guarded("What the edges that are connected can do", offers)),
+        get(
+            "/api/v1/patterns",
+            guarded("What incidents look like, and whether everything is frozen", patterns)
+                .response("503", unavailable()),
+        ),
+        get(
+            "/api/v1/audit",
+            guarded("Who did what, and when", audit)
+                .parameter(word("subject", "Only about this: the `id` of a plan, or `hub`"))
+                .parameter(limit())
+                .parameter(number("before", "The last `number` of the page before"))
+                .response("400", failed("A parameter is something else"))
+                .response("503", unavailable()),
+        ),
     ]
 }

@@ -1,0 +1,186 @@
+// What can be done about an incident: proposed, approved, done, and what came of it.
+
+import { useState } from 'preact/hooks';
+import * as api from './api';
+import * as person from './person';
+import { canBeDecided, canBeNamed, canBeUndone, chosen, expectation, isUnnamed, moments, words } from './plan-words';
+import { Answer, useWish } from './wish';
+import { signed, span } from './words';
+import './plan.css';
+
+interface Props {
+  incident: api.Incident;
+  plans: api.Plan[];
+  learnt: api.Learnt | null;
+  now: string;
+  onChange: () => void;
+}
+
+/** Of several attempts at an incident the last one is shown whole. */
+export function latest(plans: api.Plan[], incident: string): api.Plan | undefined {
+  const attempts = plans.filter((plan) => plan.incident === incident);
+  return attempts.sort((a, b) => b.attempt - a.attempt)[0];
+}
+
+/** A word for a list of incidents. */
+export function PlanWord({ plan }: { plan?: api.Plan }) {
+  if (!plan) return null;
+  const { tone, short } = words(plan);
+  return <span class={`plan-word ${tone}`}>{short}</span>;
+}
+
+export function WhatCanBeDone(props: Props) {
+  const plan = latest(props.plans, props.incident.id);
+  if (!plan) return null;
+  const before = props.plans.filter((one) => one.incident === plan.incident && one.attempt < plan.attempt);
+  return (
+    <section class="plan" aria-label="What can be done">
+      <h3>What can be done</h3>
+      {before
+        .sort((a, b) => a.attempt - b.attempt)
+        .map((one) => (
+          <p class="before" key={one.id}>
+            Attempt {one.attempt}: {words(one).sentence}
+          </p>
+        ))}
+      <Plan key={plan.id} plan={plan} {...props} />
+    </section>
+  );
+}
+
+function Plan({ plan, incident, learnt, now, onChange }: Props & { plan: api.Plan }) {
+  const { wish, said, waiting } = useWish(onChange);
+  const { tone, sentence } = words(plan);
+  const path = `plans/${plan.id}`;
+  const approve = (one: api.Proposal) =>
+    (one.risk !== 'destructive' || confirm(`${one.action} is destructive: it can't be taken back. Do it?`)) &&
+    wish(`${path}/approve`, { action: one.action });
+  const asked = canBeDecided(plan);
+  const notes = [plan.done?.message, ...(plan.outcome?.notes ?? []), plan.undone?.message].filter((note) => note);
+  const first = chosen(plan);
+  const shown = plan.done && first ? [first] : plan.proposals;
+  return (
+    <>
+      <p class={`headline ${tone}`}>{sentence}</p>
+      {(plan.reasons?.length ?? 0) > 0 && (
+        <p>
+          {asked ? 'Not without you, because ' : 'Not done, because '}
+          {plan.reasons?.join('; ')}.
+        </p>
+      )}
+      {[...new Set(notes)].map((note) => (
+        <p key={note}>{note}</p>
+      ))}
+      <Pattern plan={plan} learnt={learnt} />
+      {asked && learnt?.frozen_by && <p class="problem">Nothing can be approved while all is frozen, by {learnt.frozen_by}.</p>}
+      <ol class="proposals">
+        {shown.map((one) => (
+          <Proposal
+            key={one.action}
+            one={one}
+            onApprove={asked && !learnt?.frozen_by ? () => approve(one) : undefined}
+            waiting={waiting}
+          />
+        ))}
+      </ol>
+      <p class="buttons">
+        {asked && (
+          <button onClick={() => wish(`${path}/reject`)} disabled={waiting}>
+            Reject: do nothing
+          </button>
+        )}
+        {canBeUndone(plan, now) && (
+          <button onClick={() => wish(`${path}/undo`)} disabled={waiting}>
+            Undo {first?.action}
+          </button>
+        )}
+        {canBeNamed(plan, now) && <Name plan={plan} waiting={waiting} onName={(name) => wish(`${path}/name`, { name })} />}
+        <Me />
+      </p>
+      <Answer said={said} />
+      <ol class="moments">
+        {moments(plan, incident).map((moment) => (
+          <li key={moment.what} class={moment.tone}>
+            <b>{moment.after < 0.5 ? 'onset' : `+${span(moment.after)}`}</b> {moment.what}
+          </li>
+        ))}
+      </ol>
+    </>
+  );
+}
+
+function Pattern({ plan, learnt }: { plan: api.Plan; learnt: api.Learnt | null }) {
+  const seen = plan.pattern;
+  if (!seen) return null;
+  const times = learnt?.patterns.find((pattern) => pattern.name === seen.pattern)?.seen;
+  const alike = `${Math.round(100 * seen.similarity)} % alike`;
+  return (
+    <p>
+      {seen.known && (
+        <>
+          Looks like <b>{seen.pattern}</b> ({alike}
+          {times !== undefined && `; seen ${times === 1 ? 'once' : `${times} times`}`})
+        </>
+      )}
+      {!seen.known && !plan.ended && `Nothing like it was seen before; the nearest is ${seen.pattern} (${alike})`}
+      {!seen.known && plan.ended && (
+        <>
+          It was new, and is learnt as <b>{seen.pattern}</b>
+        </>
+      )}
+    </p>
+  );
+}
+
+function Proposal(props: { one: api.Proposal; onApprove?: () => void; waiting: boolean }) {
+  const { one, onApprove, waiting } = props;
+  const figures = `from −1, it makes things worse, to +1, all is well at once: ${signed(one.expected)} ± ${one.error.toFixed(1)}`;
+  return (
+    <li>
+      <div>
+        <b>{one.action}</b> {one.summary}
+        <small>
+          <span class={`risk ${one.risk}`}>{one.risk}</span> <span title={figures}>{expectation(one)}</span>
+          {one.cost_seconds > 0 && ` · disturbs for ${span(one.cost_seconds)}`} · takes at most {span(one.timeout_seconds)} ·{' '}
+          {one.can_undo ? 'can be taken back' : "can't be taken back"} · done by {one.agent}
+        </small>
+        {(one.why?.length ?? 0) > 0 && <small>{one.why?.join('; ')}</small>}
+      </div>
+      {onApprove && (
+        <button class="approve" onClick={onApprove} disabled={waiting} aria-label={`Approve ${one.action}`}>
+          Approve
+        </button>
+      )}
+    </li>
+  );
+}
+
+function Name(props: { plan: api.Plan; waiting: boolean; onName: (name: string) => Promise<boolean> }) {
+  const [name, setName] = useState('');
+  const old = props.plan.pattern?.pattern ?? '';
+  const give = async (event: Event) => {
+    event.preventDefault();
+    if (name.trim() && (await props.onName(name.trim()))) setName('');
+  };
+  const label = isUnnamed(old) ? `A name for ${old}` : `What it was, if not ${old}`;
+  return (
+    <form class="name" onSubmit={give}>
+      <input value={name} maxLength={100} placeholder={label} aria-label={label} onInput={(event) => setName(event.currentTarget.value)} />
+      <button disabled={props.waiting || !name.trim()}>Name it</button>
+    </form>
+  );
+}
+
+/** Under which name buttons are pressed. */
+function Me() {
+  const [name, setName] = useState(person.person());
+  if (!name) return null;
+  return (
+    <small class="me">
+      as {name}{' '}
+      <button class="plain" onClick={() => setName(person.ask() ?? name)}>
+        change
+      </button>
+    </small>
+  );
+}
