@@ -35,15 +35,11 @@ export function words(plan: Plan): Words {
   const by = person(plan.decision?.by ?? BY_POLICY);
   switch (plan.state) {
     case 'shadow':
-      return { tone: 'calm', short: `would do ${action}`, sentence: `Would do ${action} on ${on}. It only watches there, so nothing is done.` };
+      return { tone: 'calm', short: `would do ${action}`, sentence: `Would do ${action} on ${on}.` };
     case 'proposed':
       return { tone: 'learning', short: `asks you: ${action}?`, sentence: `Asks you: ${action} on ${on}?` };
     case 'acting':
-      return {
-        tone: 'learning',
-        short: `doing ${action}`,
-        sentence: plan.done?.began ? `Doing ${action} on ${on} …` : `${action} on ${on} is ordered, by ${by} …`,
-      };
+      return { tone: 'learning', short: `doing ${action}`, sentence: `Doing ${action} on ${on}, ordered by ${by} …` };
     case 'verifying':
       return plan.done?.effect === 'unsure'
         ? { tone: 'bad', short: `${action}: done or not?`, sentence: `Nobody knows whether ${action} was done on ${on}. Watching whether it helped …` }
@@ -98,9 +94,9 @@ export const canBeNamed = (plan: Plan, now: string) =>
 
 export const isUnnamed = (pattern: string) => UNNAMED.test(pattern);
 
-/** What is expected of a proposal, in a few words. */
-export function expectation(one: Proposal): string {
-  if (one.outcomes === 0) return 'not tried yet';
+/** What is expected of a proposal, in a few words; none where nothing is known. */
+export function expectation(one: Proposal): string | null {
+  if (one.outcomes === 0) return null;
   if (one.expected >= 0.6) return 'should help';
   if (one.expected > 0.2) return 'may help';
   return one.expected < -0.1 ? 'may make it worse' : 'hardly helps';

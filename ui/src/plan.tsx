@@ -1,5 +1,6 @@
 // What can be done about an incident: proposed, approved, done, and what came of it.
 
+import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 import * as api from './api';
 import * as person from './person';
@@ -56,7 +57,9 @@ function Plan({ plan, incident, learnt, now, onChange }: Props & { plan: api.Pla
     (one.risk !== 'destructive' || confirm(`${one.action} is destructive: it can't be taken back. Do it?`)) &&
     wish(`${path}/approve`, { action: one.action });
   const asked = canBeDecided(plan);
-  const notes = [plan.done?.message, ...(plan.outcome?.notes ?? []), plan.undone?.message].filter((note) => note);
+  // That all is well, or that somebody said no, is in the sentence already.
+  const told = plan.outcome?.recovered_seconds !== undefined || plan.decision?.approved === false;
+  const notes = [plan.done?.message, ...(told ? [] : (plan.outcome?.notes ?? [])), plan.undone?.message].filter((note) => note);
   const first = chosen(plan);
   const shown = plan.done && first ? [first] : plan.proposals;
   return (
@@ -64,14 +67,18 @@ function Plan({ plan, incident, learnt, now, onChange }: Props & { plan: api.Pla
       <p class={`headline ${tone}`}>{sentence}</p>
       {(plan.reasons?.length ?? 0) > 0 && (
         <p>
-          {asked ? 'Not without you, because ' : 'Not done, because '}
-          {plan.reasons?.join('; ')}.
+          {asked ? 'Not without you: ' : 'It is not done: '}
+          <Sentence text={plan.reasons?.join('; ') ?? ''} />.
         </p>
       )}
       {[...new Set(notes)].map((note) => (
-        <p key={note}>{note}</p>
+        <p key={note}>
+          <Sentence text={note ?? ''} />
+        </p>
       ))}
-      <Pattern plan={plan} learnt={learnt} />
+      <Pattern plan={plan} learnt={learnt}>
+        {canBeNamed(plan, now) && <Name plan={plan} waiting={waiting} onName={(name) => wish(`${path}/name`, { name })} />}
+      </Pattern>
       {asked && learnt?.frozen_by && <p class="problem">Nothing can be approved while all is frozen, by {learnt.frozen_by}.</p>}
       <ol class="proposals">
         {shown.map((one) => (
@@ -94,8 +101,7 @@ function Plan({ plan, incident, learnt, now, onChange }: Props & { plan: api.Pla
             Undo {first?.action}
           </button>
         )}
-        {canBeNamed(plan, now) && <Name plan={plan} waiting={waiting} onName={(name) => wish(`${path}/name`, { name })} />}
-        <Me />
+        {(asked || canBeUndone(plan, now) || canBeNamed(plan, now)) && <Me />}
       </p>
       <Answer said={said} />
       <ol class="moments">
@@ -109,13 +115,14 @@ function Plan({ plan, incident, learnt, now, onChange }: Props & { plan: api.Pla
   );
 }
 
-function Pattern({ plan, learnt }: { plan: api.Plan; learnt: api.Learnt | null }) {
+function Pattern({ plan, learnt, children }: { plan: api.Plan; learnt: api.Learnt | null; children: ComponentChildren }) {
   const seen = plan.pattern;
   if (!seen) return null;
   const times = learnt?.patterns.find((pattern) => pattern.name === seen.pattern)?.seen;
   const alike = `${Math.round(100 * seen.similarity)} % alike`;
   return (
-    <p>
+    <div class="pattern">
+      <span>
       {seen.known && (
         <>
           Looks like <b>{seen.pattern}</b> ({alike}
@@ -128,23 +135,32 @@ function Pattern({ plan, learnt }: { plan: api.Plan; learnt: api.Learnt | null }
           It was new, and is learnt as <b>{seen.pattern}</b>
         </>
       )}
-    </p>
+      </span>
+      {children}
+    </div>
   );
 }
 
 function Proposal(props: { one: api.Proposal; onApprove?: () => void; waiting: boolean }) {
   const { one, onApprove, waiting } = props;
+  const expected = expectation(one);
   const figures = `from −1, it makes things worse, to +1, all is well at once: ${signed(one.expected)} ± ${one.error.toFixed(1)}`;
   return (
     <li>
       <div>
         <b>{one.action}</b> {one.summary}
         <small>
-          <span class={`risk ${one.risk}`}>{one.risk}</span> <span title={figures}>{expectation(one)}</span>
+          <b class={`risk ${one.risk}`}>{one.risk}</b>
+          {expected && (
+            <>
+              {' · '}
+              <b title={figures}>{expected}</b>
+            </>
+          )}
           {one.cost_seconds > 0 && ` · disturbs for ${span(one.cost_seconds)}`} · takes at most {span(one.timeout_seconds)} ·{' '}
           {one.can_undo ? 'can be taken back' : "can't be taken back"} · done by {one.agent}
         </small>
-        {(one.why?.length ?? 0) > 0 && <small>{one.why?.join('; ')}</small>}
+        {(one.why?.length ?? 0) > 0 && <small><Sentence text={one.why?.join('; ') ?? ''} /></small>}
       </div>
       {onApprove && (
         <button class="approve" onClick={onApprove} disabled={waiting} aria-label={`Approve ${one.action}`}>
@@ -153,6 +169,11 @@ function Proposal(props: { one: api.Proposal; onApprove?: () => void; waiting: b
       )}
     </li>
   );
+}
+
+/** What stands between backticks is code. */
+function Sentence({ text }: { text: string }) {
+  return <>{text.split('`').map((part, at) => (at % 2 ? <code key={at}>{part}</code> : part))}</>;
 }
 
 function Name(props: { plan: api.Plan; waiting: boolean; onName: (name: string) => Promise<boolean> }) {
@@ -173,12 +194,13 @@ function Name(props: { plan: api.Plan; waiting: boolean; onName: (name: string) 
 
 /** Under which name buttons are pressed. */
 function Me() {
-  const [name, setName] = useState(person.person());
+  const [, setAsked] = useState('');
+  const name = person.person();
   if (!name) return null;
   return (
     <small class="me">
       as {name}{' '}
-      <button class="plain" onClick={() => setName(person.ask() ?? name)}>
+      <button class="plain" onClick={() => setAsked(person.ask() ?? '')}>
         change
       </button>
     </small>
