@@ -3,6 +3,7 @@
 import type { ComponentChildren, JSX } from 'preact';
 import * as api from './api';
 import { PlanWord, WhatCanBeDone, latest } from './plan';
+import { Sentence } from './sentence';
 import { clock, number, signed, span } from './words';
 
 /** How many ended incidents are listed. */
@@ -88,7 +89,9 @@ function Incident(props: { incident: api.Incident; plan?: api.Plan; now: string;
       {diagnosis && (diagnosis.notes?.length ?? 0) > 0 && (
         <ul class="notes">
           {diagnosis.notes?.map((note) => (
-            <li key={note}>{note}</li>
+            <li key={note}>
+              <Sentence text={note} />
+            </li>
           ))}
         </ul>
       )}
@@ -187,7 +190,9 @@ function Candidate({ candidate, place, known }: { candidate: api.Candidate; plac
       <h3>
         {place + 1}. <a href={`/#${encodeURIComponent(candidate.component)}`}>{candidate.component}</a>
       </h3>
-      <p>{candidate.reasons.join('; ')}</p>
+      <p>
+        <Sentence text={candidate.reasons.join('; ')} />
+      </p>
       <div class="small-charts">
         {candidate.metrics.slice(0, 3).map((m) => (
           <figure key={m.metric}>

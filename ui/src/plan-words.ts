@@ -69,6 +69,10 @@ function ended(plan: Plan, action: string, on: string): Words {
     : undone.effect === 'done'
       ? ` Then ${person(undone.by)} had it taken back.`
       : ` It was to be taken back, and that ${undone.effect === 'unsure' ? 'may have failed' : 'failed'}.`;
+  if (undone && !outcome) {
+    const sentence = `${action} was done on ${on}. Whether it would have helped was not waited for.${back}`;
+    return { tone: undone.effect === 'done' ? 'calm' : 'bad', short: undone.effect === 'done' ? `${action} taken back` : `${action} not taken back`, sentence };
+  }
   if (outcome?.worse) {
     return { tone: 'bad', short: `${action} made it worse`, sentence: `${action} on ${on} made it worse.${back}` };
   }
@@ -101,6 +105,12 @@ export function expectation(one: Proposal): string | null {
   if (one.expected > 0.2) return 'may help';
   return one.expected < -0.1 ? 'may make it worse' : 'hardly helps';
 }
+
+/** After so many seconds nobody counts seconds. */
+const COUNTED = 600;
+
+/** `+12 s`, after the onset. */
+export const after = (seconds: number) => `+${seconds < COUNTED ? `${Math.round(seconds)} s` : span(seconds)}`;
 
 export interface Moment {
   /** Seconds after the onset. */

@@ -4,7 +4,8 @@ import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 import * as api from './api';
 import * as person from './person';
-import { canBeDecided, canBeNamed, canBeUndone, chosen, expectation, isUnnamed, moments, words } from './plan-words';
+import { after, canBeDecided, canBeNamed, canBeUndone, chosen, expectation, isUnnamed, moments, words } from './plan-words';
+import { Sentence } from './sentence';
 import { Answer, useWish } from './wish';
 import { signed, span } from './words';
 import './plan.css';
@@ -107,7 +108,7 @@ function Plan({ plan, incident, learnt, now, onChange }: Props & { plan: api.Pla
       <ol class="moments">
         {moments(plan, incident).map((moment) => (
           <li key={moment.what} class={moment.tone}>
-            <b>{moment.after < 0.5 ? 'onset' : `+${span(moment.after)}`}</b> {moment.what}
+            <b>{moment.after < 0.5 ? 'onset' : after(moment.after)}</b> {moment.what}
           </li>
         ))}
       </ol>
@@ -169,11 +170,6 @@ function Proposal(props: { one: api.Proposal; onApprove?: () => void; waiting: b
       )}
     </li>
   );
-}
-
-/** What stands between backticks is code. */
-function Sentence({ text }: { text: string }) {
-  return <>{text.split('`').map((part, at) => (at % 2 ? <code key={at}>{part}</code> : part))}</>;
 }
 
 function Name(props: { plan: api.Plan; waiting: boolean; onName: (name: string) => Promise<boolean> }) {

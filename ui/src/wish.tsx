@@ -1,8 +1,12 @@
 // What somebody wants of the hub, and what it answers.
 
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import * as api from './api';
 import * as person from './person';
+import { Sentence } from './sentence';
+
+/** A good answer is soon no news: what it says is seen. In milliseconds. */
+const READ = 6000;
 
 export interface Said {
   good: boolean;
@@ -13,6 +17,11 @@ export interface Said {
 export function useWish(onChange: () => void) {
   const [said, setSaid] = useState<Said | null>(null);
   const [waiting, setWaiting] = useState(false);
+  useEffect(() => {
+    if (!said?.good) return;
+    const timer = setTimeout(() => setSaid(null), READ);
+    return () => clearTimeout(timer);
+  }, [said]);
   const wish = async (path: string, what: { action?: string; name?: string } = {}): Promise<boolean> => {
     const by = person.known();
     if (!by || waiting) return false;
@@ -35,7 +44,7 @@ export function useWish(onChange: () => void) {
 export function Answer({ said }: { said: Said | null }) {
   return (
     <p class={`answer ${said?.good ? 'good' : 'bad'}`} role="status" aria-live="polite">
-      {said?.text}
+      {said && <Sentence text={said.text} />}
     </p>
   );
 }

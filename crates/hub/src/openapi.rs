@@ -117,6 +117,8 @@ fn routes_of_plans(schemas: &mut Schemas) -> Vec<Route> {
             .request_body(Some(RequestBodyBuilder::new().content("application/json", body).build()))
             .response("400", failed("The body, or the id, is something else"))
             .response("409", failed("It is not done, and why"))
+            .response("413", failed("More than a request may have"))
+            .response("415", failed("The content type is another one"))
             .response("503", unavailable())
             .response("504", failed("No hub acts now; the next one that does answers, in the audit"))
     };
