@@ -63,10 +63,23 @@ function Plan({ plan, incident, learnt, now, onChange }: Props & { plan: api.Pla
   const notes = [plan.done?.message, ...(told ? [] : (plan.outcome?.notes ?? [])), plan.undone?.message].filter((note) => note);
   const first = chosen(plan);
   const shown = plan.done && first ? [first] : plan.proposals;
+  const waits = asked || plan.state === 'shadow';
+  const proposals = (
+    <ol class="proposals">
+      {shown.map((one) => (
+        <Proposal
+          key={one.action}
+          one={one}
+          onApprove={asked && !learnt?.frozen_by ? () => approve(one) : undefined}
+          waiting={waiting}
+        />
+      ))}
+    </ol>
+  );
   return (
     <>
       <p class={`headline ${tone}`}>{sentence}</p>
-      {(plan.reasons?.length ?? 0) > 0 && (
+      {waits && (plan.reasons?.length ?? 0) > 0 && (
         <p>
           {asked ? 'Not without you: ' : 'It is not done: '}
           <Sentence text={plan.reasons?.join('; ') ?? ''} />.
@@ -81,16 +94,14 @@ function Plan({ plan, incident, learnt, now, onChange }: Props & { plan: api.Pla
         {canBeNamed(plan, now) && <Name plan={plan} waiting={waiting} onName={(name) => wish(`${path}/name`, { name })} />}
       </Pattern>
       {asked && learnt?.frozen_by && <p class="problem">Nothing can be approved while all is frozen, by {learnt.frozen_by}.</p>}
-      <ol class="proposals">
-        {shown.map((one) => (
-          <Proposal
-            key={one.action}
-            one={one}
-            onApprove={asked && !learnt?.frozen_by ? () => approve(one) : undefined}
-            waiting={waiting}
-          />
-        ))}
-      </ol>
+      {waits || plan.done ? (
+        proposals
+      ) : (
+        <details>
+          <summary>What could have been done</summary>
+          {proposals}
+        </details>
+      )}
       <p class="buttons">
         {asked && (
           <button onClick={() => wish(`${path}/reject`)} disabled={waiting}>
