@@ -10,7 +10,7 @@ export function Freeze({ learnt, onChange }: { learnt: Learnt | null; onChange: 
   const freeze = () => confirm('Stop all actions, on all components, until somebody lets them go on?') && wish('freeze');
   const thaw = () => confirm('Let actions go on, as the policies allow?') && wish('thaw');
   return (
-    <span class={learnt.frozen_by ? 'freeze frozen' : 'freeze'}>
+    <div class={learnt.frozen_by ? 'freeze frozen' : 'freeze'}>
       {learnt.frozen_by && (
         <b>
           All actions are frozen, by {learnt.frozen_by}
@@ -27,6 +27,6 @@ export function Freeze({ learnt, onChange }: { learnt: Learnt | null; onChange: 
         </button>
       )}
       {said && !said.good && <Answer said={said} />}
-    </span>
+    </div>
   );
 }

@@ -32,12 +32,13 @@ const person = (by: string) => (by === BY_POLICY ? 'the policy' : by);
 export function words(plan: Plan): Words {
   const action = chosen(plan)?.action ?? 'nothing';
   const on = plan.component.split('/').pop() ?? plan.component;
+  const unsure = plan.confidence > 0 ? '' : ' The cause is not known.';
   const by = person(plan.decision?.by ?? BY_POLICY);
   switch (plan.state) {
     case 'shadow':
-      return { tone: 'calm', short: `would do ${action}`, sentence: `Would do ${action} on ${on}.` };
+      return { tone: 'calm', short: `would do ${action}`, sentence: `Would do ${action} on ${on}.${unsure}` };
     case 'proposed':
-      return { tone: 'learning', short: `asks you: ${action}?`, sentence: `Asks you: ${action} on ${on}?` };
+      return { tone: 'learning', short: `asks you: ${action}?`, sentence: `Asks you: ${action} on ${on}?${unsure}` };
     case 'acting':
       return { tone: 'learning', short: `doing ${action}`, sentence: `Doing ${action} on ${on}, ordered by ${by} …` };
     case 'verifying':
@@ -92,9 +93,13 @@ export function canBeUndone(plan: Plan, now: string): boolean {
   return was && !plan.undone && plan.state !== 'acting' && !!chosen(plan)?.can_undo && lately(plan, now);
 }
 
-/** What is new has a name only when it is over and learnt. */
+/** Whether what was new is known now. What somebody said no to, or had taken back early, nobody learns from. */
+export const isLearnt = (plan: Plan) =>
+  !!plan.pattern && !plan.pattern.known && !!plan.outcome && plan.decision?.approved !== false && plan.confidence > 0;
+
+/** What is new has a name only when it is learnt. */
 export const canBeNamed = (plan: Plan, now: string) =>
-  !!plan.pattern && (plan.pattern.known || !!plan.ended) && lately(plan, now);
+  !!plan.pattern && (plan.pattern.known || (!!plan.ended && isLearnt(plan))) && lately(plan, now);
 
 export const isUnnamed = (pattern: string) => UNNAMED.test(pattern);
 

@@ -4,7 +4,7 @@ import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 import * as api from './api';
 import * as person from './person';
-import { after, canBeDecided, canBeNamed, canBeUndone, chosen, expectation, isUnnamed, moments, words } from './plan-words';
+import { after, canBeDecided, canBeNamed, canBeUndone, chosen, expectation, isLearnt, isUnnamed, moments, words } from './plan-words';
 import { Sentence } from './sentence';
 import { Answer, useWish } from './wish';
 import { signed, span } from './words';
@@ -130,24 +130,24 @@ function Plan({ plan, incident, learnt, now, onChange }: Props & { plan: api.Pla
 function Pattern({ plan, learnt, children }: { plan: api.Plan; learnt: api.Learnt | null; children: ComponentChildren }) {
   const seen = plan.pattern;
   if (!seen) return null;
-  const times = learnt?.patterns.find((pattern) => pattern.name === seen.pattern)?.seen;
+  const name = <b>{seen.pattern}</b>;
   const alike = `${Math.round(100 * seen.similarity)} % alike`;
+  const times = learnt?.patterns.find((pattern) => pattern.name === seen.pattern)?.seen;
+  const often = times === undefined ? '' : `; seen ${times === 1 ? 'once' : `${times} times`}`;
   return (
     <div class="pattern">
-      <span>
-      {seen.known && (
-        <>
-          Looks like <b>{seen.pattern}</b> ({alike}
-          {times !== undefined && `; seen ${times === 1 ? 'once' : `${times} times`}`})
-        </>
+      {seen.known ? (
+        <span>
+          Looks like {name} ({alike}
+          {often})
+        </span>
+      ) : isLearnt(plan) ? (
+        <span>It was new, and is learnt as {name}</span>
+      ) : (
+        <span>
+          Nothing like it was seen before; the nearest is {name} ({alike})
+        </span>
       )}
-      {!seen.known && !plan.ended && `Nothing like it was seen before; the nearest is ${seen.pattern} (${alike})`}
-      {!seen.known && plan.ended && (
-        <>
-          It was new, and is learnt as <b>{seen.pattern}</b>
-        </>
-      )}
-      </span>
       {children}
     </div>
   );
