@@ -222,9 +222,7 @@ fn proposal(offered: &Offered, because: Option<String>, ranked: &Ranked) -> Prop
     why.push(match times {
         0 => "what comes of it was not seen yet".to_owned(),
         _ if mean <= 0.0 => format!("it was seen {}, and did not help", number(times)),
-        _ => {
-            format!("it was seen {}: all should be well after about {:.0} s", number(times), seconds.max(0.0))
-        }
+        _ => format!("it was seen {}: all is well after about {:.0} s", number(times), seconds.max(0.0)),
     });
     Proposal {
         action: offer.action.clone(),

@@ -166,7 +166,7 @@ fn what_is_known_and_allowed_is_done_verified_and_learnt() {
     let proposal = plans.latest(again.id).unwrap().proposals[0].clone();
     assert_eq!(proposal.outcomes, 1);
     assert!(
-        proposal.why.iter().any(|why| why.contains("seen once: all should be well after about")),
+        proposal.why.iter().any(|why| why.contains("seen once: all is well after about")),
         "{proposal:?}"
     );
 }
