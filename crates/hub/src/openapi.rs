@@ -7,11 +7,14 @@ use larnax_serve::openapi::{
 };
 use utoipa::openapi::path::OperationBuilder;
 use utoipa::openapi::response::Response;
-use utoipa::openapi::schema::Type;
-use utoipa::openapi::{ContentBuilder, Required, request_body::RequestBodyBuilder};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{
+    ContentBuilder, Required,
+    request_body::{RequestBody, RequestBodyBuilder},
+};
 
 use crate::report::{
-    AgentReport, AuditReport, HubReport, OffersReport, PatternsReport, Told, TopologyReport, Wished,
+    AgentReport, AuditReport, HubReport, OffersReport, PatternsReport, Told, TopologyReport,
 };
 
 const ABOUT: &str = "What a hub knows: edges, topology, incidents, where they began, and what is done about them. Times are RFC 3339 in UTC unless \
@@ -98,6 +101,29 @@ fn routes(schemas: &mut Schemas) -> Vec<Route> {
     ]
 }
 
+/// A field of a body, whether it is needed, and what it says.
+type Field = (&'static str, Required, &'static str);
+
+const BY: Field =
+    ("by", Required::False, "Who, for the audit: at most 100 characters; `somebody` where it is left out");
+const ACTION: Field =
+    ("action", Required::False, "The `action` of one of the proposals; the first where it is left out");
+const NAME: Field = ("name", Required::True, "The name of the pattern: at most 100 characters");
+
+/// What is sent with what somebody wants.
+fn body(fields: &[Field]) -> RequestBody {
+    let mut object = ObjectBuilder::new();
+    for (name, required, says) in fields {
+        object =
+            object.property(*name, ObjectBuilder::new().schema_type(Type::String).description(Some(*says)));
+        if *required == Required::True {
+            object = object.required(*name);
+        }
+    }
+    let content = ContentBuilder::new().schema(Some(object)).build();
+    RequestBodyBuilder::new().content("application/json", content).build()
+}
+
 /// Those of [`crate::api`] that are about what is done.
 fn routes_of_plans(schemas: &mut Schemas) -> Vec<Route> {
     let guarded = |summary: &str, answer: Response| answered("200", summary, answer);
@@ -110,11 +136,10 @@ fn routes_of_plans(schemas: &mut Schemas) -> Vec<Route> {
     let offers = json("Edges that can do something", schemas.list::<OffersReport>());
     let patterns = json("By when each was first seen", schemas.of::<PatternsReport>());
     let audit = json("Newest first", schemas.list::<AuditReport>());
-    let (wished, told) = (schemas.of::<Wished>(), schemas.of::<Told>());
-    let wish = |summary| {
-        let body = ContentBuilder::new().schema(Some(wished.clone())).build();
+    let told = schemas.of::<Told>();
+    let wish = |summary, fields: &[Field]| {
         guarded(summary, json("What is done", told.clone()))
-            .request_body(Some(RequestBodyBuilder::new().content("application/json", body).build()))
+            .request_body(Some(body(fields)))
             .response("400", failed("The body, or the id, is something else"))
             .response("409", failed("It is not done, and why"))
             .response("413", failed("More than a request may have"))
@@ -141,12 +166,18 @@ fn routes_of_plans(schemas: &mut Schemas) -> Vec<Route> {
                 .response("404", failed("There is no such plan"))
                 .response("503", unavailable()),
         ),
-        post("/api/v1/plans/{id}/approve", of_plan(wish("Has one of a plan's proposals done"))),
-        post("/api/v1/plans/{id}/reject", of_plan(wish("Has nothing done about a plan's incident"))),
-        post("/api/v1/plans/{id}/undo", of_plan(wish("Has what was done taken back"))),
-        post("/api/v1/plans/{id}/name", of_plan(wish("Names what a plan's incident looks like"))),
-        post("/api/v1/freeze", wish("Stops all actions, until it is said otherwise")),
-        post("/api/v1/thaw", wish("Lets actions go on, as policies allow")),
+        post(
+            "/api/v1/plans/{id}/approve",
+            of_plan(wish("Has one of a plan's proposals done", &[BY, ACTION])),
+        ),
+        post("/api/v1/plans/{id}/reject", of_plan(wish("Has nothing done about a plan's incident", &[BY]))),
+        post("/api/v1/plans/{id}/undo", of_plan(wish("Has what was done taken back", &[BY]))),
+        post(
+            "/api/v1/plans/{id}/name",
+            of_plan(wish("Names what a plan's incident looks like", &[BY, NAME])),
+        ),
+        post("/api/v1/freeze", wish("Stops all actions, until it is said otherwise", &[BY])),
+        post("/api/v1/thaw", wish("Lets actions go on, as policies allow", &[BY])),
         get("/api/v1/actions", guarded("What the edges that are connected can do", offers)),
         get(
             "/api/v1/patterns",

@@ -137,19 +137,6 @@ impl Hub {
     }
 }
 
-/// What somebody says who wants something.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Wished {
-    /// Who, for the audit: at most 100 characters. `somebody` where it is left out.
-    pub by: Option<String>,
-    /// To approve another one of the proposals than the first: its `action`.
-    pub action: Option<String>,
-    /// Of a pattern: at most 100 characters. Only `name` needs it.
-    pub name: Option<String>,
-}
-
 /// The answer to somebody who wants something.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

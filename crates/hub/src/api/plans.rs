@@ -5,11 +5,12 @@ use larnax_serve::answer::{Answer, Query, error, json};
 use larnax_serve::hyper::StatusCode;
 use larnax_serve::hyper::body::Bytes;
 use larnax_store::{AuditQuery, PlanQuery};
+use serde::Deserialize;
 
 use super::{bad, limit, unavailable};
 use crate::hub::Hub;
 use crate::plans::Answered;
-use crate::report::{AuditReport, OffersReport, PatternReport, PatternsReport, Told, Wished};
+use crate::report::{AuditReport, OffersReport, PatternReport, PatternsReport, Told};
 
 /// The longest name of a person, in characters.
 const MAX_BY: usize = 100;
@@ -24,6 +25,18 @@ pub(super) enum Wish<'a> {
     Thaw,
 }
 
+/// The body of a wish.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Said {
+    /// Who.
+    by: Option<String>,
+    /// Which of the proposals, to approve another one than the first.
+    action: Option<String>,
+    /// The name of a pattern.
+    name: Option<String>,
+}
+
 impl<'a> Wish<'a> {
     pub(super) fn of(path: &'a str) -> Option<Self> {
         match path {
@@ -36,7 +49,7 @@ impl<'a> Wish<'a> {
         }
     }
 
-    fn want(&self, said: &Wished) -> Result<Want, String> {
+    fn want(&self, said: &Said) -> Result<Want, String> {
         let plan = |id: &str| id.parse::<PlanId>().map_err(|error| error.to_string());
         Ok(match self {
             Self::Freeze => Want::Freeze,
@@ -56,8 +69,8 @@ impl Hub {
     /// `{"by": "ana"}`, and what else it needs.
     pub(super) async fn wish(&self, wish: Wish<'_>, body: &Bytes) -> Answer {
         let said = match body.is_empty() {
-            true => Ok(Wished::default()),
-            false => serde_json::from_slice::<Wished>(body).map_err(|error| format!("the body: {error}")),
+            true => Ok(Said::default()),
+            false => serde_json::from_slice::<Said>(body).map_err(|error| format!("the body: {error}")),
         };
         let said = match said {
             Ok(said) => said,
