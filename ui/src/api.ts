@@ -153,6 +153,56 @@ export interface Incident {
   diagnosis?: Diagnosis;
 }
 
+export interface Proposal {
+  action: string;
+  summary?: string;
+  agent: string;
+  risk: 'safe' | 'disruptive' | 'destructive';
+  cost_seconds: number;
+  timeout_seconds: number;
+  can_undo: boolean;
+  expected: number;
+  error: number;
+  outcomes: number;
+  recommended: boolean;
+  why?: string[];
+}
+
+export interface Step {
+  ordered: string;
+  by: string;
+  began?: string;
+  ended?: string;
+  effect?: 'done' | 'not_done' | 'unsure';
+  message?: string;
+}
+
+export interface Plan {
+  id: string;
+  incident: string;
+  attempt: number;
+  state: 'shadow' | 'proposed' | 'acting' | 'verifying' | 'undoing' | 'ended';
+  made: string;
+  ended?: string;
+  component: string;
+  confidence: number;
+  pattern?: { pattern: string; known: boolean; similarity: number };
+  mode: 'observe' | 'ask' | 'act';
+  proposals: Proposal[];
+  reasons?: string[];
+  decision?: { approved: boolean; action: string; by: string; at: string };
+  done?: Step;
+  undone?: Step;
+  outcome?: { recovered_seconds?: number; worse: boolean; notes?: string[] };
+}
+
+/** What was learnt, and who has stopped all actions. */
+export interface Learnt {
+  frozen_by?: string;
+  frozen_at?: string;
+  patterns: { name: string; seen: number }[];
+}
+
 /** The agent wants a token, and the one that was given is not it. */
 export class TokenWanted extends Error {}
 
@@ -164,12 +214,17 @@ class Absent extends Error {}
 /** Kept for this tab only. */
 export const keepToken = (token: string) => sessionStorage.setItem(TOKEN, token);
 
-async function ask(path: string, init: RequestInit = {}): Promise<Response> {
+async function send(path: string, init: RequestInit = {}): Promise<Response> {
   const headers = new Headers(init.headers);
   const token = sessionStorage.getItem(TOKEN);
   if (token) headers.set('Authorization', `Bearer ${token}`);
   const response = await fetch(`/api/v1/${path}`, { ...init, headers });
   if (response.status === 401) throw new TokenWanted();
+  return response;
+}
+
+async function ask(path: string, init: RequestInit = {}): Promise<Response> {
+  const response = await send(path, init);
   if (response.status === 404) throw new Absent(`${path}: ${await response.text()}`);
   if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
   return response;
@@ -201,6 +256,34 @@ export async function incidents(linked?: string): Promise<Incident[]> {
   if (!linked || list.some((incident) => incident.id === linked)) return list;
   const one = await where(get<Incident>(`incidents/${linked}`));
   return one ? [...list, one] : list;
+}
+
+/** The latest plans, and those of the incident that is linked; none where there is no hub. */
+export async function plans(linked?: string): Promise<Plan[]> {
+  const queries = ['limit=50', ...(linked ? [`incident=${linked}`] : [])];
+  const lists = await Promise.all(queries.map((query) => where(get<Plan[]>(`plans?${query}`))));
+  return [...new Map(lists.flatMap((list) => list ?? []).map((plan) => [plan.id, plan])).values()];
+}
+
+/** None where there is no hub. */
+export const learnt = () => where(get<Learnt>('patterns'));
+
+/** What a person wants: `plans/ID/approve`, `freeze` and the like. Gives back the answer; what is refused is thrown, as it was said. */
+export async function want(path: string, body: { by: string; action?: string; name?: string }): Promise<string> {
+  const response = await send(path, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  const text = await response.text();
+  let said: { answer?: string; error?: string } = {};
+  try {
+    said = JSON.parse(text);
+  } catch {
+    // Whatever is between here and the hub says it in its own words.
+  }
+  if (!response.ok) throw new Error(said.error ?? `${path}: ${response.status} ${text}`);
+  return said.answer ?? text;
 }
 
 export function history(component: string, metrics: string[] = []): Promise<History> {

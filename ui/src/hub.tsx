@@ -1,6 +1,7 @@
 // A hub by itself: incidents first, then the edges that tell it.
 
 import * as api from './api';
+import { Freeze } from './freeze';
 import { Incidents } from './incidents';
 import { Sinks } from './sinks';
 import { span } from './words';
@@ -12,8 +13,11 @@ export function HubPage(props: {
   hub: api.Hub;
   agents: api.Agent[];
   incidents: api.Incident[];
+  plans: api.Plan[];
+  learnt: api.Learnt | null;
   linked?: string;
   error: string | null;
+  onChange: () => void;
 }) {
   const { hub, agents, incidents, linked, error } = props;
   const up = (Date.parse(hub.now) - Date.parse(hub.started)) / 1000;
@@ -31,13 +35,21 @@ export function HubPage(props: {
         <img src="/favicon.svg" alt="" width="28" height="28" />
         <h1>Larnax hub</h1>
         <span class={`headline ${tone}`}>{sentence}</span>
+        <Freeze learnt={props.learnt} onChange={props.onChange} />
         <span class="cost" title="what this hub costs">
           {hub.name} · up {span(up)} · {((1000 * hub.cpu_seconds) / Math.max(up, 1)).toFixed(2)} ms CPU per second ·{' '}
           {(hub.resident_bytes / 1048576).toFixed(1)} MiB
         </span>
       </header>
       <main>
-        <Incidents incidents={incidents} linked={linked} now={hub.now} />
+        <Incidents
+          incidents={incidents}
+          plans={props.plans}
+          learnt={props.learnt}
+          linked={linked}
+          now={hub.now}
+          onChange={props.onChange}
+        />
         <Agents agents={agents} now={hub.now} />
         <section class="foot">
           <p>

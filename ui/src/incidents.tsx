@@ -1,7 +1,9 @@
 // Incidents: what belongs together, where it began, and how it spread.
 
-import type { JSX } from 'preact';
+import type { ComponentChildren, JSX } from 'preact';
 import * as api from './api';
+import { PlanWord, WhatCanBeDone, latest } from './plan';
+import { Sentence } from './sentence';
 import { clock, number, signed, span } from './words';
 
 /** How many ended incidents are listed. */
@@ -15,20 +17,30 @@ const short = (component: string) => component.split('/').pop() ?? component;
 const link = (id: string) => `/incidents/${id}`;
 
 /** The page at `/incidents/ID` shows that one whole; otherwise the open ones. */
-export function Incidents(props: { incidents: api.Incident[]; linked?: string; now: string }) {
-  const { incidents, linked, now } = props;
+export function Incidents(props: {
+  incidents: api.Incident[];
+  plans: api.Plan[];
+  learnt: api.Learnt | null;
+  linked?: string;
+  now: string;
+  onChange: () => void;
+}) {
+  const { incidents, plans, linked, now } = props;
   const shown = incidents.filter((i) => (linked ? i.id === linked : !i.closed));
   const ended = incidents.filter((i) => i.closed && !i.merged_into && i.id !== linked).slice(0, MAX_ENDED);
   if (shown.length + ended.length === 0) return null;
   return (
     <section>
       {shown.map((incident) => (
-        <Incident key={incident.id} incident={incident} now={now} />
+        <Incident key={incident.id} incident={incident} now={now} plan={latest(plans, incident.id)}>
+          <WhatCanBeDone incident={incident} plans={plans} learnt={props.learnt} now={now} onChange={props.onChange} />
+        </Incident>
       ))}
       {ended.length > 0 && <h2>Ended incidents</h2>}
       {ended.map((i) => (
         <p class="ended" key={i.id}>
-          <time>{clock(i.onset)}</time> <a href={link(i.id)}>{headline(i)}</a> for {lasted(i, now)}
+          <time>{clock(i.onset)}</time> <a href={link(i.id)}>{headline(i)}</a> for {lasted(i, now)}{' '}
+          <PlanWord plan={latest(plans, i.id)} />
         </p>
       ))}
     </section>
@@ -51,12 +63,13 @@ function headline(incident: api.Incident): string {
   return incident.diagnosis ? `${many}: cause unknown` : `${many}: looking for the cause …`;
 }
 
-function Incident({ incident, now }: { incident: api.Incident; now: string }) {
+function Incident(props: { incident: api.Incident; plan?: api.Plan; now: string; children: ComponentChildren }) {
+  const { incident, now } = props;
   const diagnosis = incident.diagnosis;
   return (
     <article class="anomaly incident">
       <h2>
-        <a href={link(incident.id)}>{headline(incident)}</a>
+        <a href={link(incident.id)}>{headline(incident)}</a> <PlanWord plan={props.plan} />
       </h2>
       <p>
         {incident.closed ? 'lasted' : 'since'} {clock(incident.onset)} ({lasted(incident, now)}) · {incident.anomalies.length}{' '}
@@ -65,6 +78,7 @@ function Incident({ incident, now }: { incident: api.Incident; now: string }) {
         {incident.merged_into && ' · part of '}
         {incident.merged_into && <a href={link(incident.merged_into)}>another incident</a>}
       </p>
+      {props.children}
       <div class="columns">
         <Timeline incident={incident} now={now} />
         {diagnosis && (diagnosis.edges?.length ?? 0) > 0 && <Graph incident={incident} diagnosis={diagnosis} />}
@@ -75,7 +89,9 @@ function Incident({ incident, now }: { incident: api.Incident; now: string }) {
       {diagnosis && (diagnosis.notes?.length ?? 0) > 0 && (
         <ul class="notes">
           {diagnosis.notes?.map((note) => (
-            <li key={note}>{note}</li>
+            <li key={note}>
+              <Sentence text={note} />
+            </li>
           ))}
         </ul>
       )}
@@ -174,7 +190,9 @@ function Candidate({ candidate, place, known }: { candidate: api.Candidate; plac
       <h3>
         {place + 1}. <a href={`/#${encodeURIComponent(candidate.component)}`}>{candidate.component}</a>
       </h3>
-      <p>{candidate.reasons.join('; ')}</p>
+      <p>
+        <Sentence text={candidate.reasons.join('; ')} />
+      </p>
       <div class="small-charts">
         {candidate.metrics.slice(0, 3).map((m) => (
           <figure key={m.metric}>

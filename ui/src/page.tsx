@@ -1,10 +1,12 @@
 // The page: what is wrong first, then every component, then the one that was picked.
 
+import type { ComponentChildren } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import * as api from './api';
 import { Anomalies } from './anomalies';
 import { Incidents } from './incidents';
 import { Detail } from './detail';
+import { Freeze } from './freeze';
 import { Sparkline } from './charts';
 import { HubPage } from './hub';
 import { Sinks } from './sinks';
@@ -17,6 +19,8 @@ interface Watched {
   components: api.Component[];
   anomalies: api.Anomaly[];
   incidents: api.Incident[];
+  plans: api.Plan[];
+  learnt: api.Learnt | null;
   scores: Map<string, number[]>;
 }
 
@@ -26,22 +30,30 @@ interface Gathered {
   hub: api.Hub;
   agents: api.Agent[];
   incidents: api.Incident[];
+  plans: api.Plan[];
+  learnt: api.Learnt | null;
 }
 
 /** How many sparklines are fetched; a page with more components shows those that score highest. */
 const MAX_SPARKLINES = 40;
 
 async function load(incident?: string): Promise<Watched | Gathered> {
-  const [status, hub, incidents] = await Promise.all([api.status(), api.hub(), api.incidents(incident)]);
+  const [status, hub, incidents, plans, learnt] = await Promise.all([
+    api.status(),
+    api.hub(),
+    api.incidents(incident),
+    api.plans(incident),
+    api.learnt(),
+  ]);
   if (!status) {
     if (!hub) throw new Error('neither an agent nor a hub answers');
-    return { status, hub, incidents, agents: await api.agents() };
+    return { status, hub, incidents, plans, learnt, agents: await api.agents() };
   }
   const [components, anomalies] = await Promise.all([api.components(), api.anomalies()]);
   const shown = [...components].sort((a, b) => b.score - a.score).slice(0, MAX_SPARKLINES);
   const histories = await Promise.all(shown.map((component) => api.history(component.id).catch(() => null)));
   const scores = new Map(histories.flatMap((h) => (h ? [[h.component, h.anomaly_score] as const] : [])));
-  return { status, hub, components, anomalies, incidents, scores };
+  return { status, hub, components, anomalies, incidents, plans, learnt, scores };
 }
 
 export function Page() {
@@ -84,18 +96,28 @@ export function Page() {
     };
   }, [tick]);
 
-  if (locked) return <Token onGiven={() => setTick(tick + 1)} />;
+  const again = () => setTick((last) => last + 1);
+  if (locked) return <Token onGiven={again} />;
   if (!all) return <main class="lonely">{error ? `Larnax doesn't answer: ${error}` : 'Asking Larnax …'}</main>;
-  if (!all.status) return <HubPage {...all} linked={incident} error={error} />;
+  if (!all.status) return <HubPage {...all} linked={incident} error={error} onChange={again} />;
   const worst = [...all.components].sort((a, b) => b.score - a.score)[0];
   const asked = picked ?? all.anomalies.find((a) => a.id === linked)?.component;
   const chosen = all.components.find((c) => c.id === asked) ?? worst;
   return (
     <>
-      <Head status={all.status} components={all.components} incidents={all.incidents} error={error} />
+      <Head status={all.status} components={all.components} incidents={all.incidents} error={error}>
+        <Freeze learnt={all.learnt} onChange={again} />
+      </Head>
       <main>
-        <Incidents incidents={all.incidents} linked={incident} now={all.status.now} />
-        <Anomalies anomalies={all.anomalies} linked={linked} now={all.status.now} onChange={() => setTick(tick + 1)} />
+        <Incidents
+          incidents={all.incidents}
+          plans={all.plans}
+          learnt={all.learnt}
+          linked={incident}
+          now={all.status.now}
+          onChange={again}
+        />
+        <Anomalies anomalies={all.anomalies} linked={linked} now={all.status.now} onChange={again} />
         <Components components={all.components} scores={all.scores} chosen={chosen?.id} now={all.status.now} />
         {chosen && <Detail key={chosen.id} component={chosen} tick={tick} />}
         <Foot status={all.status} hub={all.hub} />
@@ -125,7 +147,13 @@ function Token({ onGiven }: { onGiven: () => void }) {
   );
 }
 
-function Head(props: { status: api.Status; components: api.Component[]; incidents: api.Incident[]; error: string | null }) {
+function Head(props: {
+  status: api.Status;
+  components: api.Component[];
+  incidents: api.Incident[];
+  error: string | null;
+  children: ComponentChildren;
+}) {
   const { status, components, incidents, error } = props;
   const open = incidents.filter((incident) => !incident.closed).length;
   const up = (Date.parse(status.now) - Date.parse(status.started)) / 1000;
@@ -146,6 +174,7 @@ function Head(props: { status: api.Status; components: api.Component[]; incident
       <img src="/favicon.svg" alt="" width="28" height="28" />
       <h1>Larnax</h1>
       <span class={`headline ${tone}`}>{sentence}</span>
+      {props.children}
       <span class="cost" title="what this agent costs">
         {status.instance.split('/').pop()} · up {span(up)} · {cpu.toFixed(2)} ms CPU per second ·{' '}
         {(status.resident_bytes / 1048576).toFixed(1)} MiB

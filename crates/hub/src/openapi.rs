@@ -1,17 +1,23 @@
 //! The OpenAPI document of the hub's server, from the types of [`crate::report`].
 
-use larnax_core::Incident;
+use larnax_core::{Incident, Plan};
 use larnax_serve::openapi::{
     Route, Schemas, answered, document as written, failed, get, health, in_path, json, object, post, query,
     text,
 };
+use utoipa::openapi::path::OperationBuilder;
 use utoipa::openapi::response::Response;
-use utoipa::openapi::schema::Type;
-use utoipa::openapi::{ContentBuilder, Required, request_body::RequestBodyBuilder};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{
+    ContentBuilder, Required,
+    request_body::{RequestBody, RequestBodyBuilder},
+};
 
-use crate::report::{AgentReport, HubReport, TopologyReport};
+use crate::report::{
+    AgentReport, AuditReport, HubReport, OffersReport, PatternsReport, Told, TopologyReport,
+};
 
-const ABOUT: &str = "What a hub knows: edges, topology, incidents and where they began. Times are RFC 3339 in UTC unless \
+const ABOUT: &str = "What a hub knows: edges, topology, incidents, where they began, and what is done about them. Times are RFC 3339 in UTC unless \
                      they are called seconds. Errors are JSON: what was found, what was expected, what to do. Edges \
                      connect at `/api/v1/session` with a WebSocket.";
 const TOKEN: &str = "Only where the hub was given a token (`--token-file`).";
@@ -22,7 +28,8 @@ const TOKEN: &str = "Only where the hub was given a token (`--token-file`).";
 /// When it can't be written as JSON.
 pub fn document() -> serde_json::Result<String> {
     let mut schemas = Schemas::default();
-    let routes = routes(&mut schemas);
+    let mut routes = routes(&mut schemas);
+    routes.extend(routes_of_plans(&mut schemas));
     written("Larnax hub", ABOUT, TOKEN, schemas, routes)
 }
 
@@ -91,5 +98,100 @@ fn routes(schemas: &mut Schemas) -> Vec<Route> {
         get("/metrics", guarded("The hub's own metrics", text("OpenMetrics, or the text format"))),
         get("/-/healthy", health("Whether the hub runs; needs no token")),
         get("/-/ready", health("Whether it answers; needs no token")),
+    ]
+}
+
+/// A field of a body, whether it is needed, and what it says.
+type Field = (&'static str, Required, &'static str);
+
+const BY: Field =
+    ("by", Required::False, "Who, for the audit: at most 100 characters; `somebody` where it is left out");
+const ACTION: Field =
+    ("action", Required::False, "The `action` of one of the proposals; the first where it is left out");
+const NAME: Field = ("name", Required::True, "The name of the pattern: at most 100 characters");
+
+/// What is sent with what somebody wants.
+fn body(fields: &[Field]) -> RequestBody {
+    let mut object = ObjectBuilder::new();
+    for (name, required, says) in fields {
+        object =
+            object.property(*name, ObjectBuilder::new().schema_type(Type::String).description(Some(*says)));
+        if *required == Required::True {
+            object = object.required(*name);
+        }
+    }
+    let content = ContentBuilder::new().schema(Some(object)).build();
+    RequestBodyBuilder::new().content("application/json", content).build()
+}
+
+/// Those of [`crate::api`] that are about what is done.
+fn routes_of_plans(schemas: &mut Schemas) -> Vec<Route> {
+    let guarded = |summary: &str, answer: Response| answered("200", summary, answer);
+    let unavailable = || failed("The history can't be read now");
+    let number = |name, text| query(name, Required::False, text, Type::Integer);
+    let word = |name, text| query(name, Required::False, text, Type::String);
+    let limit = || number("limit", "At most so many, up to 1000; 100 where it is left out");
+    let plans = json("Newest first", schemas.list::<Plan>());
+    let plan = json("The plan", schemas.of::<Plan>());
+    let offers = json("Edges that can do something", schemas.list::<OffersReport>());
+    let patterns = json("By when each was first seen", schemas.of::<PatternsReport>());
+    let audit = json("Newest first", schemas.list::<AuditReport>());
+    let told = schemas.of::<Told>();
+    let wish = |summary, fields: &[Field]| {
+        guarded(summary, json("What is done", told.clone()))
+            .request_body(Some(body(fields)))
+            .response("400", failed("The body, or the id, is something else"))
+            .response("409", failed("It is not done, and why"))
+            .response("413", failed("More than a request may have"))
+            .response("415", failed("The content type is another one"))
+            .response("503", unavailable())
+            .response("504", failed("No hub acts now; the next one that does answers, in the audit"))
+    };
+    let of_plan = |operation: OperationBuilder| operation.parameter(in_path("id", "The plan's `id`"));
+    vec![
+        get(
+            "/api/v1/plans",
+            guarded("Plans: what is to be done about incidents, and what came of it", plans)
+                .parameter(word("state", "`open`: only those that have not ended"))
+                .parameter(word("incident", "Only those about the incident with this `id`"))
+                .parameter(limit())
+                .parameter(word("after", "The last `id` of the page before"))
+                .response("400", failed("A parameter is something else"))
+                .response("503", unavailable()),
+        ),
+        get(
+            "/api/v1/plans/{id}",
+            of_plan(guarded("One plan", plan))
+                .response("400", failed("That is no id"))
+                .response("404", failed("There is no such plan"))
+                .response("503", unavailable()),
+        ),
+        post(
+            "/api/v1/plans/{id}/approve",
+            of_plan(wish("Has one of a plan's proposals done", &[BY, ACTION])),
+        ),
+        post("/api/v1/plans/{id}/reject", of_plan(wish("Has nothing done about a plan's incident", &[BY]))),
+        post("/api/v1/plans/{id}/undo", of_plan(wish("Has what was done taken back", &[BY]))),
+        post(
+            "/api/v1/plans/{id}/name",
+            of_plan(wish("Names what a plan's incident looks like", &[BY, NAME])),
+        ),
+        post("/api/v1/freeze", wish("Stops all actions, until it is said otherwise", &[BY])),
+        post("/api/v1/thaw", wish("Lets actions go on, as policies allow", &[BY])),
+        get("/api/v1/actions", guarded("What the edges that are connected can do", offers)),
+        get(
+            "/api/v1/patterns",
+            guarded("What incidents look like, and whether everything is frozen", patterns)
+                .response("503", unavailable()),
+        ),
+        get(
+            "/api/v1/audit",
+            guarded("Who did what, and when", audit)
+                .parameter(word("subject", "Only about this: the `id` of a plan, or `hub`"))
+                .parameter(limit())
+                .parameter(number("before", "The last `number` of the page before"))
+                .response("400", failed("A parameter is something else"))
+                .response("503", unavailable()),
+        ),
     ]
 }
