@@ -110,12 +110,15 @@ const ACTION: Field =
     ("action", Required::False, "The `action` of one of the proposals; the first where it is left out");
 const NAME: Field = ("name", Required::True, "The name of the pattern: at most 100 characters");
 
+const ON: Field = ("on", Required::True, "Which components; `*` stands for anything, as in `service/shop/*`");
+const SECONDS: Field = ("seconds", Required::True, "For how long, up to 30 days; 0 ends it");
+
 /// What is sent with what somebody wants.
 fn body(fields: &[Field]) -> RequestBody {
     let mut object = ObjectBuilder::new();
     for (name, required, says) in fields {
-        object =
-            object.property(*name, ObjectBuilder::new().schema_type(Type::String).description(Some(*says)));
+        let r#type = if *name == SECONDS.0 { Type::Number } else { Type::String };
+        object = object.property(*name, ObjectBuilder::new().schema_type(r#type).description(Some(*says)));
         if *required == Required::True {
             object = object.required(*name);
         }
@@ -175,6 +178,26 @@ fn routes_of_plans(schemas: &mut Schemas) -> Vec<Route> {
         post(
             "/api/v1/plans/{id}/name",
             of_plan(wish("Names what a plan's incident looks like", &[BY, NAME])),
+        ),
+        post(
+            "/api/v1/plans/{id}/try",
+            of_plan(wish(
+                "What one of a plan's proposals would do, and whether it could be done now",
+                &[ACTION],
+            ))
+            .response("404", failed("There is no such plan")),
+        ),
+        post(
+            "/api/v1/incidents/{id}/normal",
+            wish("Takes what an incident's components do for normal", &[BY])
+                .parameter(in_path("id", "The incident's `id`")),
+        ),
+        post(
+            "/api/v1/silences",
+            wish(
+                "Tells nobody of some components, and has nothing done about them, for a time",
+                &[BY, ON, SECONDS],
+            ),
         ),
         post("/api/v1/freeze", wish("Stops all actions, until it is said otherwise", &[BY])),
         post("/api/v1/thaw", wish("Lets actions go on, as policies allow", &[BY])),

@@ -102,10 +102,19 @@ impl Hub {
             } else if event.r#type == REQUEST
                 && let Some(request) = data::<Request>(event)
             {
-                let answer = plans.request(&request, now);
-                if let Want::Normal { incident } = request.want {
-                    normal.push(incident);
-                }
+                let answer = match request.want {
+                    Want::Normal { incident } => {
+                        let open = known.incidents.get(incident).is_some_and(|one| one.closed.is_none());
+                        normal.extend(open.then_some(incident));
+                        match open {
+                            true => {
+                                Ok(format!("the edges take for normal what incident {incident} is about"))
+                            }
+                            false => Err(format!("there is no open incident {incident}")),
+                        }
+                    }
+                    _ => plans.request(&request, now),
+                };
                 tracing::info!(
                     by = request.by,
                     want = request.want.as_str(),

@@ -28,8 +28,7 @@ impl Plans {
             Want::Undo { plan } => self.undo(*plan, by, now),
             Want::Name { plan, name } => self.name(*plan, name),
             Want::Silence { on, seconds } => self.silence(on, *seconds, by, now),
-            // It is for the edges to do.
-            Want::Normal { incident } => Ok(format!("the edges of incident {incident} take it for normal")),
+            Want::Normal { incident } => Err(format!("{incident} is an incident: its edges are to be told")),
             Want::Freeze => {
                 let frozen =
                     self.knowledge.frozen.get_or_insert_with(|| Frozen { by: by.to_owned(), at: now });
