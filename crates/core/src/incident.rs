@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::anomaly::stable_hash;
-use crate::{AnomalyId, ComponentId, Edge, MetricName, Timestamp};
+use crate::{AnomalyId, ComponentId, Edge, MetricName, PlanId, PlanState, Timestamp};
 
 /// A stable name: sixteen hexadecimal digits of a hash of the anomaly that began it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -99,8 +99,27 @@ pub struct Incident {
     /// What is known of its cause so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diagnosis: Option<Diagnosis>,
+    /// What is done about it: the last attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<IncidentPlan>,
     /// Counts its changes, from 0.
     pub sequence: u32,
+}
+
+/// What is done about an incident, in short.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct IncidentPlan {
+    /// The plan.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub id: PlanId,
+    /// How far it has come.
+    pub state: PlanState,
+    /// What is proposed, or was chosen.
+    pub action: String,
+    /// To what.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub component: ComponentId,
 }
 
 /// One of an incident's anomalies.

@@ -24,7 +24,9 @@ pub use component::{Component, ComponentId};
 pub use event::{CloudEvent, Event};
 pub use event_log::{Appended, EventLog, LogError, Logged, RawEvent};
 pub use evidence::{Evidence, MetricEvidence, Window};
-pub use incident::{Candidate, CandidateMetric, Diagnosis, Incident, IncidentAnomaly, IncidentId};
+pub use incident::{
+    Candidate, CandidateMetric, Diagnosis, Incident, IncidentAnomaly, IncidentId, IncidentPlan,
+};
 pub use model_store::{ModelStore, StoreError};
 pub use plan::{Decision, Outcome, Plan, PlanEvent, PlanId, PlanState, Proposal, Request, Seen, Step, Want};
 pub use sample::{Batch, Row};

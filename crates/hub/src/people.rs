@@ -33,6 +33,10 @@ impl Announced {
         if incident.diagnosis.is_none() && incident.closed.is_none() && !waited {
             return None;
         }
+        // What is learnt of one that has ended is no news: it would be told as one that begins.
+        if told != Transition::Closed && incident.closed.is_some() {
+            return None;
+        }
         if told == Transition::Closed {
             self.0.remove(&incident.id);
         } else if self.0.insert(incident.id) {

@@ -11,8 +11,8 @@ use std::time::Duration;
 use larnax_bus::cloudevents;
 use larnax_core::event::{REPORTED, REQUEST};
 use larnax_core::{
-    Authority, CloudEvent, Command, ComponentId, Logged, Plan, PlanEvent, PlanId, Proposal, RawEvent, Report,
-    Request, Timestamp, Want, Wanted,
+    Authority, CloudEvent, Command, ComponentId, IncidentPlan, Logged, Plan, PlanEvent, PlanId, Proposal,
+    RawEvent, Report, Request, Timestamp, Want, Wanted,
 };
 use larnax_decide::{Knowledge, Offered, Order, Plans};
 use larnax_store::{AuditEntry, AuditQuery, Document, Fence, PlanQuery};
@@ -165,6 +165,12 @@ impl Hub {
             }
             let (written, under) = (plans.clone(), fence.clone());
             self.with_store(move |store| store.upsert_plans(&written, &documents, Some(&under))).await?;
+        }
+        for plan in &plans {
+            let Some(chosen) = plan.chosen() else { continue };
+            let (action, component) = (chosen.action.clone(), plan.component.clone());
+            let short = IncidentPlan { id: plan.id, state: plan.state, action, component };
+            self.known.borrow_mut().incidents.planned(plan.incident, short);
         }
         let entries: Vec<AuditEntry> =
             plans.iter().map(|plan| self.entry(plan, now)).chain(answers).collect();

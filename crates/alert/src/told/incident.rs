@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use larnax_core::event::IncidentEvent;
-use larnax_core::{Incident, Timestamp, Transition};
+use larnax_core::{Incident, IncidentPlan, PlanState, Timestamp, Transition};
 
 use super::{Told, number};
 use crate::names;
@@ -78,6 +78,9 @@ impl Told for IncidentEvent {
                 all.insert("cause", first.component.to_string());
             }
         }
+        if let Some(plan) = &incident.plan {
+            all.insert("plan", planned(plan));
+        }
         if let Some(closed) = incident.closed {
             all.insert("closed", closed.to_string());
         }
@@ -118,6 +121,20 @@ fn summary(incident: &Incident) -> String {
 }
 
 /// The first candidates with their reasons.
+/// What is done about it, in a sentence.
+fn planned(plan: &IncidentPlan) -> String {
+    let IncidentPlan { id, state, action, component } = plan;
+    let what = format!("`{action}` on {component}");
+    match state {
+        PlanState::Shadow => format!("no policy allows it: {what} would be done (plan {id})"),
+        PlanState::Proposed => format!("{what} is proposed: `larnax plans approve {id}`, or on the page"),
+        PlanState::Acting => format!("{what} is being done (plan {id})"),
+        PlanState::Verifying => format!("{what} was done; whether it helps is being watched (plan {id})"),
+        PlanState::Undoing => format!("{what} is being taken back (plan {id})"),
+        PlanState::Ended => format!("{what}: `larnax plans show {id}` says what came of it"),
+    }
+}
+
 fn description(incident: &Incident) -> String {
     let mut text = format!("Since {}.", incident.onset);
     let Some(diagnosis) = &incident.diagnosis else { return text };

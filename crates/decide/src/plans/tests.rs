@@ -52,6 +52,7 @@ fn incident(onset: f64) -> Incident {
         alerted: true,
         anomalies: vec![first],
         left_out: 0,
+        plan: None,
         merged_into: None,
         diagnosis: Some(Diagnosis {
             known: true,

@@ -73,6 +73,7 @@ impl Incidents {
             alerted: told.alerted,
             anomalies: vec![anomaly.clone()],
             left_out: 0,
+            plan: None,
             merged_into: None,
             diagnosis: None,
             sequence: 0,

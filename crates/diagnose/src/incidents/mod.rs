@@ -18,7 +18,7 @@ mod options;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use larnax_core::{Diagnosis, Event, Incident, IncidentAnomaly, IncidentId, Timestamp};
+use larnax_core::{Diagnosis, Event, Incident, IncidentAnomaly, IncidentId, IncidentPlan, Timestamp};
 
 use crate::Topology;
 use index::Index;
@@ -203,6 +203,15 @@ impl Incidents {
         tracked.incident.diagnosis = Some(diagnosis);
         self.changed.insert(id);
         true
+    }
+
+    /// Keeps what is done about an incident.
+    pub fn planned(&mut self, id: IncidentId, plan: IncidentPlan) {
+        let Some(tracked) = self.incidents.get_mut(&id) else { return };
+        if tracked.incident.plan.as_ref() != Some(&plan) {
+            tracked.incident.plan = Some(plan);
+            self.changed.insert(id);
+        }
     }
 
     /// What changed since this was last asked, each incident once, by id: however many events there were in between.

@@ -146,6 +146,7 @@ pub(crate) fn incident(name: &str, opened: f64, sequence: u32) -> Incident {
         alerted: true,
         anomalies: Vec::new(),
         left_out: 0,
+        plan: None,
         merged_into: None,
         diagnosis: None,
         sequence,
