@@ -2,18 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::likeness::{Likeness, Weights};
 use crate::signature::Signature;
 
 /// A pattern is kept as so many signatures at most.
 const PROTOTYPES: usize = 5;
 /// From then on two signatures are one.
 const SAME: f64 = 0.9;
-/// Below it nothing is known, however alike those of a pattern are among themselves.
-const LEAST: f64 = 0.6;
-/// Nor is it, where the second pattern is nearly as near.
+/// So many patterns are kept at most: with the bounds of a signature that is less than the 16 MiB that a store keeps of what is known.
+const MOST: usize = 100;
+/// Nothing is known where the second pattern is nearly as near.
 const MARGIN: f64 = 0.05;
-/// What is farther from a pattern than this many deviations of what was known as it is another one.
-const WITHIN: f64 = 2.0;
 
 /// Signatures of incidents that were alike.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,7 +22,6 @@ pub struct Pattern {
     /// How often it was seen.
     pub seen: u64,
     prototypes: Vec<Prototype>,
-    within: Within,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,40 +30,17 @@ struct Prototype {
     weight: u64,
 }
 
-/// How alike those of one pattern are: a running mean and sum of squares (Welford).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Within {
-    count: u64,
-    mean: f64,
-    squares: f64,
-}
-
-impl Within {
-    fn add(&mut self, similarity: f64) {
-        self.count += 1;
-        let off = similarity - self.mean;
-        self.mean += off / self.count as f64;
-        self.squares += off * (similarity - self.mean);
-    }
-
-    /// What is less like it is another pattern.
-    fn least(&self) -> f64 {
-        if self.count < 2 {
-            return LEAST;
-        }
-        let deviation = (self.squares / (self.count - 1) as f64).sqrt();
-        LEAST.max(self.mean - WITHIN * deviation)
-    }
-}
-
 impl Pattern {
-    /// How like it a signature is: on average of the two prototypes that are most like it.
-    fn similarity(&self, signature: &Signature) -> f64 {
-        let mut near: Vec<f64> =
-            self.prototypes.iter().map(|one| one.signature.similarity(signature)).collect();
-        near.sort_by(|a, b| b.total_cmp(a));
-        near.truncate(2);
-        near.iter().sum::<f64>() / near.len().max(1) as f64
+    /// What it is kept as.
+    pub(crate) fn signatures(&self) -> impl Iterator<Item = &Signature> {
+        self.prototypes.iter().map(|one| &one.signature)
+    }
+
+    /// How like it a signature is: as the prototype that is most like it, since a pattern looks otherwise where it happens to something
+    /// that nobody calls. The mean of the two that are most like it (ALGORITHMS 7.4 of the design) rejects fewer unknown ones.
+    fn similarity(&self, signature: &Signature, weights: &Weights<'_>) -> f64 {
+        let similarity = |one: &Prototype| weights.similarity(&one.signature, signature);
+        self.prototypes.iter().map(similarity).fold(0.0, f64::max)
     }
 
     fn learn(&mut self, signature: Signature) {
@@ -115,6 +90,7 @@ pub struct Patterns {
     patterns: Vec<Pattern>,
     /// How many were ever begun: no name is given twice.
     begun: u64,
+    likeness: Likeness,
 }
 
 /// What a signature was taken for.
@@ -126,8 +102,8 @@ pub struct Recognised {
     pub known: bool,
     /// How alike they are, from 0 to 1.
     pub similarity: f64,
-    /// How like it the next one is.
-    pub second: f64,
+    /// How much less like it the next one is, by what tells patterns apart.
+    pub margin: f64,
 }
 
 impl Patterns {
@@ -137,55 +113,84 @@ impl Patterns {
     }
 
     /// What a signature is. None while there is no pattern, and of an empty one.
+    ///
+    /// Two questions are asked in two ways. *Which one is it?* goes by what tells patterns apart: kinds of metrics count by how much they
+    /// vary between patterns, compared with within them. *Is it that one at all?* goes by all kinds of metrics alike, since what tells
+    /// the known ones apart may be just what an unknown one has in common with one of them. It is, if the similarity is more typical
+    /// of two incidents of one pattern than of two patterns ([`Likeness`]), and no other pattern is nearly as near.
+    ///
+    /// FINDINGS
     pub fn recognise(&self, signature: &Signature) -> Option<Recognised> {
         if signature.is_empty() {
             return None;
         }
-        let mut first: Option<(f64, &Pattern)> = None;
-        let mut second = 0.0;
-        for pattern in &self.patterns {
-            let similarity = pattern.similarity(signature);
-            match first {
-                Some((most, _)) if similarity <= most => second = f64::max(second, similarity),
-                _ => {
-                    second = first.map_or(0.0, |(most, _)| most);
-                    first = Some((similarity, pattern));
-                }
-            }
-        }
-        let (similarity, nearest) = first?;
-        let known = similarity >= nearest.within.least() && similarity - second >= MARGIN;
-        Some(Recognised { nearest: nearest.name.clone(), known, similarity, second })
+        let weights = Weights::of(&self.patterns, signature);
+        let similarity = |pattern| (Pattern::similarity(pattern, signature, &weights), pattern);
+        let mut all: Vec<(f64, &Pattern)> = self.patterns.iter().map(similarity).collect();
+        all.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let (most, nearest) = *all.first()?;
+        let margin = most - all.get(1).map_or(0.0, |(second, _)| *second);
+        let similarity = nearest.similarity(signature, &Weights::EQUAL);
+        let known = similarity >= self.likeness.least() && margin >= MARGIN;
+        Some(Recognised { nearest: nearest.name.clone(), known, similarity, margin })
     }
 
-    /// Learns that a signature is of this pattern, which begins with it if there is none of the name. How alike those of a pattern
-    /// are is learnt here, too: by how this one was seen before.
+    /// Learns that a signature is of this pattern, which begins with it if there is none of the name. How alike those of one pattern
+    /// are, and two patterns, is learnt here, too: by how this one was seen before.
     pub fn learn(&mut self, name: &str, signature: Signature) {
         if signature.is_empty() {
             return;
         }
+        let similarity = |pattern: &Pattern| pattern.similarity(&signature, &Weights::EQUAL);
+        let others = self.patterns.iter().filter(|pattern| pattern.name != name);
+        if let Some(beside) = others.map(similarity).reduce(f64::max) {
+            self.likeness.beside.add(beside);
+        }
         let Some(pattern) = self.patterns.iter_mut().find(|pattern| pattern.name == name) else {
-            self.patterns.push(Pattern {
-                name: name.to_owned(),
-                seen: 1,
-                prototypes: vec![Prototype { signature, weight: 1 }],
-                within: Within::default(),
-            });
+            self.insert(name, signature);
             return;
         };
-        let similarity = pattern.similarity(&signature);
-        pattern.within.add(similarity);
+        self.likeness.within.add(similarity(pattern));
         pattern.learn(signature);
     }
 
-    /// Begins a pattern that nobody has named yet, and gives back how it is called until then.
+    fn insert(&mut self, name: &str, signature: Signature) {
+        self.patterns.push(Pattern {
+            name: name.to_owned(),
+            seen: 1,
+            prototypes: vec![Prototype { signature, weight: 1 }],
+        });
+    }
+
+    /// Whether a pattern of that name is there, or may begin without one being forgotten that has a name.
+    pub fn has_room_for(&self, name: &str) -> bool {
+        let named = || self.patterns.iter().filter(|pattern| !is_unnamed(&pattern.name));
+        named().any(|pattern| pattern.name == name) || named().count() < MOST
+    }
+
+    /// Forgets a pattern if there are too many, and gives back how it was called: of those that nobody has named the one that was seen
+    /// least, and of these the oldest. The latest only if there is no other.
+    pub fn forget(&mut self) -> Option<String> {
+        if self.patterns.len() <= MOST {
+            return None;
+        }
+        let latest = self.patterns.len() - 1;
+        let unnamed = self.patterns.iter().enumerate().filter(|(_, pattern)| is_unnamed(&pattern.name));
+        let (at, _) = unnamed.min_by_key(|(at, pattern)| (*at == latest, pattern.seen, *at))?;
+        Some(self.patterns.remove(at).name)
+    }
+
+    /// Begins a pattern that nobody has named yet, and gives back how it is called until then. Nothing is learnt of how alike patterns
+    /// are: it may turn out to be one that is known.
     pub fn begin(&mut self, signature: Signature) -> String {
         loop {
             self.begun += 1;
             let name = format!("{UNNAMED}{}", self.begun);
             // Somebody may have called another one so.
             if self.patterns.iter().all(|pattern| pattern.name != name) {
-                self.learn(&name, signature);
+                if !signature.is_empty() {
+                    self.insert(&name, signature);
+                }
                 return name;
             }
         }
@@ -216,76 +221,3 @@ impl Patterns {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::signature::{Feature, Place, Track};
-
-    /// Of metrics that are so many deviations out for half a minute.
-    fn signature(out: &[(&str, f64)]) -> Signature {
-        let track = |(kind, z): &(&str, f64)| Track {
-            feature: Feature { place: Place::Cause, kind: (*kind).to_owned() },
-            points: (0..60).map(|i| (Duration::from_millis(500 * i), z + (i % 5) as f64 / 5.0)).collect(),
-        };
-        Signature::of(&out.iter().map(track).collect::<Vec<_>>(), Duration::from_secs(30))
-    }
-
-    fn cpu(z: f64) -> Signature {
-        signature(&[("cpu", z), ("memory", 0.1), ("latency", 3.0), ("errors", 0.0)])
-    }
-
-    fn memory(z: f64) -> Signature {
-        signature(&[("cpu", 0.2), ("memory", z), ("latency", -1.0), ("errors", 5.0)])
-    }
-
-    #[test]
-    fn what_was_seen_before_is_known_and_what_was_not_is_not() {
-        let mut patterns = Patterns::default();
-        assert_eq!(patterns.recognise(&cpu(5.0)), None);
-        let name = patterns.begin(cpu(5.0));
-        assert_eq!(name, "U-1");
-        let seen = patterns.recognise(&cpu(5.3)).unwrap();
-        assert!(seen.known && seen.nearest == name, "{seen:?}");
-        let other = patterns.recognise(&memory(6.0)).unwrap();
-        assert!(!other.known, "{other:?}");
-        patterns.begin(memory(6.0));
-        assert_eq!(patterns.recognise(&memory(6.0)).unwrap().nearest, "U-2");
-    }
-
-    #[test]
-    fn few_prototypes_are_kept_however_often_a_pattern_is_seen() {
-        let mut patterns = Patterns::default();
-        for i in 0..50 {
-            patterns.learn("cpu", cpu(f64::from(i % 12) - 6.0));
-        }
-        let pattern = &patterns.all()[0];
-        assert_eq!((pattern.seen, patterns.all().len()), (50, 1));
-        assert!(pattern.prototypes.len() <= PROTOTYPES);
-        assert_eq!(pattern.prototypes.iter().map(|one| one.weight).sum::<u64>(), 50);
-    }
-
-    #[test]
-    fn a_pattern_that_is_named_like_another_joins_it() {
-        let mut patterns = Patterns::default();
-        let (first, second) = (patterns.begin(cpu(5.0)), patterns.begin(cpu(-5.0)));
-        assert!(patterns.rename(&first, "busy") && patterns.rename(&second, "busy"));
-        assert!(!patterns.rename(&first, "busy") && patterns.rename("busy", "busy"));
-        assert_eq!((patterns.all().len(), patterns.all()[0].seen), (1, 2));
-        for z in [5.0, -5.0] {
-            assert!(patterns.all()[0].similarity(&cpu(z)) > 0.5);
-        }
-        assert!(patterns.rename("busy", "U-3"));
-        assert_eq!(patterns.begin(memory(6.0)), "U-4", "no other one's name");
-    }
-
-    #[test]
-    fn they_are_the_same_after_they_were_written_down() {
-        let mut patterns = Patterns::default();
-        patterns.begin(cpu(5.0));
-        let text = serde_json::to_string(&patterns).unwrap();
-        let read: Patterns = serde_json::from_str(&text).unwrap();
-        assert_eq!(read.recognise(&cpu(5.0)), patterns.recognise(&cpu(5.0)));
-    }
-}
