@@ -112,6 +112,7 @@ impl Signature {
         all.sort_by(|a, b| b.1.size.total_cmp(&a.1.size).then_with(|| a.0.cmp(&b.0)));
         let rest = all.split_off(all.len().min(FEATURES));
         usual.extend(rest.iter().map(|(name, _)| hash(name)));
+        // The same ones stay of two signatures, so that they can be compared.
         while usual.len() > USUAL {
             usual.pop_last();
         }
@@ -212,4 +213,70 @@ fn bytes(name: &str) -> usize {
 /// another one in one of ten million comparisons.
 fn hash(name: &str) -> u32 {
     name.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn track(kind: &str, z: f64) -> Track {
+        Track {
+            feature: Feature { place: Place::Cause, kind: kind.to_owned() },
+            points: (0..10).map(|second| (Duration::from_secs(second), z)).collect(),
+        }
+    }
+
+    fn of(tracks: &[(&str, f64)]) -> Signature {
+        let tracks: Vec<Track> = tracks.iter().map(|(kind, z)| track(kind, *z)).collect();
+        Signature::of(&tracks, Duration::from_secs(10))
+    }
+
+    #[test]
+    fn whether_all_or_only_one_of_a_kind_is_out_can_be_told() {
+        let (one, all) = (of(&[("calls", 50.0), ("calls", 0.1)]), of(&[("calls", 50.0), ("calls", 50.0)]));
+        assert!(one.similarity(&all) < 0.6, "{}", one.similarity(&all));
+        assert!(
+            one.at("least cause calls").is_some() && of(&[("calls", 50.0)]).at("least cause calls").is_none()
+        );
+        let three = of(&[("calls", 5.0), ("calls", 50.0), ("calls", 0.1)]);
+        assert_eq!(three, one);
+    }
+
+    #[test]
+    fn what_is_not_kept_was_as_usual_and_what_was_not_there_says_nothing() {
+        let many: Vec<(String, f64)> = (0..FEATURES).map(|i| (format!("metric {i}"), 20.0)).collect();
+        let many = || many.iter().map(|(kind, z)| (kind.as_str(), *z));
+        let calm = of(&many().chain([("cpu", 0.1)]).collect::<Vec<_>>());
+        assert_eq!((calm.seen.len(), calm.usual.len()), (FEATURES, 1));
+        let cpu = of(&[("cpu", 50.0)]);
+        let without = of(&many().collect::<Vec<_>>());
+        assert_eq!(calm.similarity(&cpu), Grid::USUAL.in_common(&cpu.seen["cause cpu"].grid));
+        assert_eq!((cpu.similarity(&calm), without.similarity(&cpu)), (calm.similarity(&cpu), 0.0));
+    }
+
+    #[test]
+    fn a_signature_is_bounded_also_when_many_are_merged() {
+        let mut merged = of(&[("x", 1.0)]);
+        for round in 0..4 {
+            let tracks: Vec<(String, f64)> =
+                (0..400).map(|i| (format!("metric {round} {i}"), f64::from(i) / 7.0)).collect();
+            let tracks: Vec<(&str, f64)> = tracks.iter().map(|(kind, z)| (kind.as_str(), *z)).collect();
+            merged.merge(&of(&tracks), round);
+            assert!(merged.seen.len() <= FEATURES && merged.usual.len() <= USUAL);
+            assert!(merged.seen.keys().all(|name| !merged.usual.contains(&hash(name))));
+        }
+    }
+
+    #[test]
+    fn names_that_are_too_long_are_left_out() {
+        let long = "x".repeat(NAME_BYTES);
+        assert!(of(&[(&long, 50.0)]).is_empty());
+        assert_eq!(bytes("a\"\u{1}"), 1 + 2 + 6);
+    }
+
+    #[test]
+    fn a_hash_is_always_the_same() {
+        // Of FNV's authors.
+        assert_eq!((hash(""), hash("a"), hash("foobar")), (0x811c_9dc5, 0xe40c_292c, 0xbf9c_f968));
+    }
 }

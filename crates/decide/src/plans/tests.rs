@@ -4,6 +4,7 @@ use larnax_core::{
 use larnax_spec::Scope;
 
 use super::*;
+use crate::choose::{Remedy, Situation};
 use crate::signature::{Feature, Place, Track};
 
 const SERVICE: &str = "service/shop/orders";
@@ -395,4 +396,19 @@ fn an_incident_that_waits_for_what_may_come_back_is_over_when_all_has_been_calm(
     incident.anomalies[0].closed = None;
     plans.hear(&incident, at(110.0));
     assert_eq!(plans.latest(incident.id).unwrap().attempt, 2);
+}
+
+#[test]
+fn what_came_of_actions_is_forgotten_with_the_pattern() {
+    let mut plans = plans(Mode::Ask);
+    let first = plans.knowledge.patterns.begin(signature("cpu", 5.0));
+    let remedy = Remedy { action: "limit", recommended: true, risk: Risk::Safe };
+    let situation = Situation { confidence: 1.0, day: 0.0 };
+    plans.knowledge.experience.learn(&first, &remedy, situation, 1.0);
+    while plans.knowledge.patterns.all().len() < 101 {
+        plans.knowledge.patterns.begin(signature("memory", 5.0));
+    }
+    plans.knowledge.forget();
+    assert_eq!(plans.knowledge.patterns.all().len(), 100);
+    assert!(plans.knowledge.experience.of(&first).is_empty());
 }

@@ -162,6 +162,7 @@ impl Plans {
             self.knowledge.experience.learn(name, &remedy, situation(&plan), reward);
             self.learnt = true;
         }
+        self.knowledge.forget();
         begun
     }
 }
