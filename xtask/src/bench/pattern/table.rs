@@ -14,7 +14,6 @@ struct Counts {
     known_right: usize,
     known_wrong: usize,
     harmful: usize,
-    never_seen: usize,
     rejected: usize,
 }
 
@@ -33,17 +32,23 @@ impl Counts {
             counts.known_right += usize::from(known && right);
             counts.known_wrong += usize::from(known && !right);
             counts.harmful += usize::from(known && !same_remedy);
-            counts.never_seen += 1;
             counts.rejected += usize::from(incident["never_seen"]["known"] != true);
         }
         counts
     }
 
     fn line(&self, name: &str) -> String {
-        let Self { times, right, remedy, known_right, known_wrong, harmful, never_seen, rejected } = self;
+        let Self { times, right, remedy, known_right, known_wrong, harmful, rejected } = self;
         format!(
-            "| {name} | {right} of {times} | {remedy} | {known_right} | {known_wrong} | {harmful} | {rejected} of {never_seen} |\n"
+            "| {name} | {right} of {times} | {remedy} | {known_right} | {known_wrong} | {harmful} | {rejected} of {times} |\n"
         )
+    }
+
+    fn shares(&self) -> String {
+        let Self { times, right, remedy, known_right, known_wrong, harmful, rejected } = self;
+        let counts = [right, remedy, known_right, known_wrong, harmful, rejected];
+        let share = |count: &usize| format!("| {:.0} % ", 100.0 * *count as f64 / (*times).max(1) as f64);
+        counts.map(share).concat() + "|\n"
     }
 }
 
@@ -57,7 +62,7 @@ pub(super) fn is_whole(result: &Value, runs: usize) -> bool {
     Fault::ALL.iter().all(|fault| result["recorded"][fault.name()].as_u64() >= Some(runs as u64))
 }
 
-/// A table for each age, of all faults together, and all in a line of the rest.
+/// A table for each age, fault by fault, where it is known where it began; and one of all faults together.
 pub(super) fn table(result: &Value) -> String {
     let mut text = String::new();
     let head = "| nearest is right | so is its remedy | known and right | known and wrong | and its remedy too | never seen: not known \
@@ -74,20 +79,13 @@ pub(super) fn table(result: &Value) -> String {
         }
         text += &Counts::of(incidents(judged)).line("all");
     }
-    let _ = write!(text, "\n| of which, when, located by {head}");
+    text += "\n| of which faults | after | located by | nearest is right | so is its remedy | known and right | known and wrong \
+             | and its remedy too | never seen: not known |\n|---|---|---|---|---|---|---|---|---|\n";
     for which in ["all", "ten"] {
         for judged in result[which].as_array().into_iter().flatten() {
             let by = if judged["located_by_hub"] == true { "the hub" } else { "the truth" };
             let counts = Counts::of(incidents(judged));
-            let share = |count: usize, of: usize| 100.0 * count as f64 / of.max(1) as f64;
-            let line = counts.line(&format!("{which}, {} s, {by}", judged["after_seconds"]));
-            let _ = writeln!(
-                text,
-                "{} {:.0} % right, {:.0} % rejected",
-                line.trim_end(),
-                share(counts.right, counts.times),
-                share(counts.rejected, counts.never_seen)
-            );
+            text += &format!("| {which} | {} s | {by} {}", judged["after_seconds"], counts.shares());
         }
     }
     text
@@ -118,7 +116,10 @@ mod tests {
         let judged = json!([{ "after_seconds": 10, "located_by_hub": false, "incidents": incidents }]);
         let text = table(&json!({ "all": judged, "ten": [] }));
         assert!(text.contains("| link-delay | 1 of 4 | 2 | 1 | 2 | 1 | 3 of 4 |"), "{text}");
-        assert!(text.contains("25 % right, 75 % rejected"), "{text}");
+        assert!(
+            text.contains("| all | 10 s | the truth | 25 % | 50 % | 25 % | 50 % | 25 % | 75 % |"),
+            "{text}"
+        );
     }
 
     #[test]
