@@ -44,6 +44,10 @@ cargo xtask bench shop [--seeds 5] [--first 1] [--learn 1200] [--fault NAME]... 
         Breaks the shop in ten ways a seed, with decoys in between, and says how soon `larnax up` had an incident, and
         whether it names the right service, beside simple rules. Twenty minutes, and a quarter of an
         hour a seed.
+cargo xtask bench pattern [--record FILE | --data FILE] [--runs 10] [--first 1] [--learn 1200] [--fault NAME]... [--note TEXT]
+        Breaks the shop in each of its ways, ten times, and says whether faults are known again by what they look like, and
+        unknown ones rejected. Twenty minutes, and eleven a run: more than two hours.
+        --record  keeps what was seen in a file, to which it adds; --data judges such a file, in minutes
 ";
 
 fn main() -> ExitCode {

@@ -126,6 +126,11 @@ impl Experience {
         }
     }
 
+    /// A pattern is no more.
+    pub fn forget(&mut self, pattern: &str) {
+        self.0.remove(pattern);
+    }
+
     /// A pattern has another name from now on. What was known under that name already stays.
     pub fn rename(&mut self, from: &str, to: &str) {
         if let Some(gone) = self.0.remove(from) {

@@ -4,6 +4,7 @@ mod bandit;
 mod choose;
 mod density;
 mod gate;
+mod likeness;
 mod patterns;
 mod plans;
 mod signature;

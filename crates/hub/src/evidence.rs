@@ -280,7 +280,7 @@ pub(crate) fn shifted(time: Timestamp, seconds: f64) -> Timestamp {
 }
 
 /// A window by the hub's clock.
-fn observed(component: ComponentId, window: Window, up: Option<Series>, ahead: f64) -> Observed {
+pub(crate) fn observed(component: ComponentId, window: Window, up: Option<Series>, ahead: f64) -> Observed {
     let by_hub = |times: &[Timestamp]| times.iter().map(|time| shifted(*time, -ahead)).collect();
     let times: Arc<[Timestamp]> = by_hub(&window.times);
     let up = up.map(|up| Series { times: by_hub(&up.times), ..up });

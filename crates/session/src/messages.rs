@@ -145,3 +145,32 @@ pub struct Gap {
     /// The first one after it, or where the question ended.
     pub until: Timestamp,
 }
+
+/// Samples farther apart than so many usual distances have a gap between them.
+const GAP: f64 = 2.5;
+
+impl Gap {
+    /// Those between samples that usually come every `period` seconds, and at both ends of what was asked for.
+    pub fn among(times: &[Timestamp], from: Timestamp, until: Timestamp, period: f64) -> Vec<Self> {
+        let after = times.iter().copied().chain([until]);
+        let before = [from].into_iter().chain(times.iter().copied());
+        let pairs = before.zip(after).filter(|(from, until)| until.since(*from) > GAP * period);
+        pairs.map(|(from, until)| Self { from, until }).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_told_at_both_ends_and_between() {
+        let at = Timestamp::from_seconds;
+        let times = [at(10.0), at(11.0), at(12.0), at(20.0)];
+        let found = Gap::among(&times, at(0.0), at(21.0), 1.0);
+        let pairs: Vec<(f64, f64)> =
+            found.iter().map(|gap| (gap.from.seconds(), gap.until.seconds())).collect();
+        assert_eq!(pairs, [(0.0, 10.0), (12.0, 20.0)]);
+        assert_eq!(Gap::among(&[], at(0.0), at(60.0), 1.0).len(), 1);
+    }
+}

@@ -95,6 +95,15 @@ pub struct Knowledge {
     pub silences: Vec<Silence>,
 }
 
+impl Knowledge {
+    /// Forgets patterns that are too many, with what came of actions then.
+    fn forget(&mut self) {
+        while let Some(name) = self.patterns.forget() {
+            self.experience.forget(&name);
+        }
+    }
+}
+
 /// What is known of an incident that may need something done.
 #[derive(Clone, Debug)]
 struct Matter {

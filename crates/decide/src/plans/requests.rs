@@ -168,7 +168,11 @@ impl Plans {
             let Some(signature) = self.signature(self.find(id)?).cloned() else {
                 return Err("it is not known any more what it looked like".to_owned());
             };
+            if !self.knowledge.patterns.has_room_for(name) {
+                return Err("there are too many patterns with names: name this one as one of them".to_owned());
+            }
             self.knowledge.patterns.learn(name, signature);
+            self.knowledge.forget();
             self.change(id, |plan| plan.pattern = Some(Seen { pattern: name.to_owned(), ..seen.clone() }));
             return Ok(format!(
                 "this was `{name}`, and what looks more like it than like `{}` is, too",

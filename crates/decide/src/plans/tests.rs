@@ -4,6 +4,7 @@ use larnax_core::{
 use larnax_spec::Scope;
 
 use super::*;
+use crate::choose::{Remedy, Situation};
 use crate::signature::{Feature, Place, Track};
 
 const SERVICE: &str = "service/shop/orders";
@@ -422,4 +423,19 @@ fn what_a_person_was_right_about_is_learnt_though_the_cause_was_unknown() {
         plans.knowledge.patterns.all().len()
     };
     assert_eq!([learnt(true), learnt(false)], [1, 0]);
+}
+
+#[test]
+fn what_came_of_actions_is_forgotten_with_the_pattern() {
+    let mut plans = plans(Mode::Ask);
+    let first = plans.knowledge.patterns.begin(signature("cpu", 5.0));
+    let remedy = Remedy { action: "limit", recommended: true, risk: Risk::Safe };
+    let situation = Situation { confidence: 1.0, day: 0.0 };
+    plans.knowledge.experience.learn(&first, &remedy, situation, 1.0, None);
+    while plans.knowledge.patterns.all().len() < 101 {
+        plans.knowledge.patterns.begin(signature("memory", 5.0));
+    }
+    plans.knowledge.forget();
+    assert_eq!(plans.knowledge.patterns.all().len(), 100);
+    assert!(plans.knowledge.experience.of(&first).is_empty());
 }

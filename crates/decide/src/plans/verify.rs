@@ -8,6 +8,7 @@ use larnax_core::{ComponentId, Effect, Incident, Mode, Outcome, Plan, PlanId, Pl
 use super::propose::{BY_POLICY, pattern, situation};
 use super::{Plans, SILENT};
 use crate::choose::{GIVEN_UP, Remedy, reward};
+use crate::gate::Answer;
 
 /// So long after its last anomaly has ended an incident is over: that one ended because all was calm for a while already. The
 /// incident itself stays open for longer, for what comes back.
@@ -44,7 +45,10 @@ impl Plans {
         }
         // What only had to wait, for a cooldown or the end of another action, is done now.
         let lasts = self.incident(plan.incident).is_some_and(|incident| !is_well(incident));
-        if plan.state == PlanState::Proposed && plan.mode == Mode::Act && lasts {
+        let waits = plan.state == PlanState::Proposed && plan.mode == Mode::Act && lasts;
+        let best = plan.proposals.first().filter(|_| waits);
+        // The rules first: they cost less than looking for the pattern again.
+        if best.is_some_and(|best| self.ask(plan, best, false, now) == Answer::Act) {
             self.propose(plan.incident, now);
         }
     }
@@ -167,6 +171,7 @@ impl Plans {
             self.knowledge.experience.learn(name, &remedy, situation(&plan), reward, recovered);
             self.learnt = true;
         }
+        self.knowledge.forget();
         begun
     }
 }

@@ -10,8 +10,6 @@ use crate::agent::Agent;
 const MAX_ROWS: usize = 20_000;
 /// The most bytes of an answer, whatever is asked for.
 const MAX_BYTES: usize = 4 << 20;
-/// Rows farther apart than so many usual distances have a gap between them.
-const GAP: f64 = 2.5;
 
 /// What `pull` asks for, within its budget of bytes.
 pub(super) fn answer(agent: &Agent, pull: &Pull, now: Timestamp) -> Result<Encoded, SessionError> {
@@ -23,7 +21,7 @@ pub(super) fn answer(agent: &Agent, pull: &Pull, now: Timestamp) -> Result<Encod
     let until = pull.until.min(now);
     let period = watched.interval.as_secs_f64();
     let whole = watched.past(pull.from, until, MAX_ROWS, &pull.metrics);
-    let gaps = gaps(&whole.times, pull.from, until, period);
+    let gaps = Gap::among(&whole.times, pull.from, until, period);
     let rows = whole.times.len();
     let mut window = match max_rows < rows {
         true => watched.past(pull.from, until, max_rows, &pull.metrics),
@@ -58,28 +56,4 @@ fn empty(pull: &Pull) -> EvidencePart {
 
 fn part(part: EvidencePart) -> Result<Encoded, SessionError> {
     Encoded::of(&FromEdge::Evidence(part))
-}
-
-/// Stretches of more than some periods without a row.
-fn gaps(times: &[Timestamp], from: Timestamp, until: Timestamp, period: f64) -> Vec<Gap> {
-    let after = times.iter().copied().chain([until]);
-    let before = [from].into_iter().chain(times.iter().copied());
-    let pairs = before.zip(after).filter(|(from, until)| until.since(*from) > GAP * period);
-    pairs.map(|(from, until)| Gap { from, until }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gaps_are_told_at_both_ends_and_between() {
-        let at = Timestamp::from_seconds;
-        let times = [at(10.0), at(11.0), at(12.0), at(20.0)];
-        let found = gaps(&times, at(0.0), at(21.0), 1.0);
-        let pairs: Vec<(f64, f64)> =
-            found.iter().map(|gap| (gap.from.seconds(), gap.until.seconds())).collect();
-        assert_eq!(pairs, [(0.0, 10.0), (12.0, 20.0)]);
-        assert_eq!(gaps(&[], at(0.0), at(60.0), 1.0).len(), 1);
-    }
 }

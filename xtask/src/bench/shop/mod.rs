@@ -9,7 +9,7 @@
 
 mod rules;
 mod table;
-mod trial;
+pub(super) mod trial;
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -29,11 +29,13 @@ use crate::cargo;
 /// So many of the faults meet each seed; which ones changes with the seed, so that all have their turn.
 const FAULTS: usize = 10;
 /// Shops that take turns, so that a fault does not have to wait for the calm before it.
-const SHOPS: usize = 3;
+pub(super) const SHOPS: usize = 3;
 /// How long a day of the shop's customers is: who knows less of it takes other hours for anomalies.
-const DAY: Duration = Duration::from_secs(1_200);
+pub(super) const DAY: Duration = Duration::from_secs(1_200);
+/// How long a fault lasts, as with `larnax inject`; at the end of it the diagnosis is read.
+const LASTS: Duration = Duration::from_secs(60);
 /// How long a shop recovers after a fault before an agent looks at it again: it keeps idle connections for five seconds.
-const RECOVERY: Duration = Duration::from_secs(12);
+pub(super) const RECOVERY: Duration = Duration::from_secs(12);
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -79,7 +81,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let program = cargo::build_release("larnax")?;
     let folder = tempfile::tempdir()?;
     let learnt = folder.path().join("learnt");
-    learn(options, &program, &learnt)?;
+    learn(options.first, options.learn, &program, &learnt)?;
     let mut rows = Vec::new();
     for seed in (options.first..).take(options.seeds as usize) {
         rows.extend(one_seed(options, seed, &program, &learnt)?);
@@ -153,7 +155,7 @@ fn lane(seed: u64, program: &Path, learnt: &Path, faults: &[Fault], turn: &Mutex
         }
         let mut row = {
             let _mine = turn.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            trial::fault(&agent, &shop, *fault, place, ready)?
+            trial::fault(&agent, &shop, (*fault, place), LASTS, ready)?
         };
         agent.terminate();
         rules::ask(&mut row, &agent.state().join("evidence"), place)?;
@@ -165,13 +167,13 @@ fn lane(seed: u64, program: &Path, learnt: &Path, faults: &[Fault], turn: &Mutex
     Ok(rows)
 }
 
-/// Has an agent learn a shop that is well.
-fn learn(options: &Options, program: &Path, learnt: &Path) -> Result<()> {
+/// Has an agent learn a shop that is well, for so long.
+pub(super) fn learn(seed: u64, time: Duration, program: &Path, learnt: &Path) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let shop = open(options.first, program, folder.path())?;
+    let shop = open(seed, program, folder.path())?;
     let mut agent = watch(&shop);
-    eprintln!("learning a well shop for {} s", options.learn.as_secs());
-    sleep(options.learn);
+    eprintln!("learning a well shop for {} s", time.as_secs());
+    sleep(time);
     agent.terminate();
     copy(&agent.state(), learnt)?;
     // What it recorded is of another shop.
@@ -180,7 +182,7 @@ fn learn(options: &Options, program: &Path, learnt: &Path) -> Result<()> {
     Ok(())
 }
 
-fn open(seed: u64, program: &Path, folder: &Path) -> Result<Shop> {
+pub(super) fn open(seed: u64, program: &Path, folder: &Path) -> Result<Shop> {
     Ok(Shop::start(&ShopOptions {
         program: program.to_owned(),
         arguments: vec!["shop".to_owned(), "serve".to_owned()],
@@ -193,12 +195,12 @@ fn open(seed: u64, program: &Path, folder: &Path) -> Result<Shop> {
     })?)
 }
 
-fn watch(shop: &Shop) -> Agent {
+pub(super) fn watch(shop: &Shop) -> Agent {
     Agent::start("larnax", &["up", "--config", &shop.config_file().display().to_string()])
 }
 
 /// Starts the agent anew, with what was learnt.
-fn know(agent: &mut Agent, learnt: &Path) -> Result<()> {
+pub(super) fn know(agent: &mut Agent, learnt: &Path) -> Result<()> {
     std::fs::remove_dir_all(agent.state())?;
     copy(learnt, &agent.state())?;
     agent.start_again();
@@ -206,7 +208,7 @@ fn know(agent: &mut Agent, learnt: &Path) -> Result<()> {
 }
 
 /// Where a fault is put: elsewhere with each seed.
-fn place(fault: Fault, number: u64) -> Service {
+pub(super) fn place(fault: Fault, number: u64) -> Service {
     let can: Vec<Service> = Service::ALL
         .into_iter()
         .filter(|service| fault != Fault::SlowDependency || !service.calls().is_empty())

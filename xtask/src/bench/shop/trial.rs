@@ -9,14 +9,12 @@ use larnax_shop::{Decoy, Fault, Order, Service, Shop};
 use larnax_test_peers::Agent;
 use serde_json::{Value, json};
 
-/// How long a fault lasts, as with `larnax inject`; at the end of it the diagnosis is read.
-const LASTS: Duration = Duration::from_secs(60);
 /// How long a decoy is looked at.
 const DECOY: Duration = Duration::from_secs(20);
 /// How long an agent that was started anew may take to see the shop well.
 const CALM: Duration = Duration::from_secs(90);
 /// How long it has been watching before a fault: what a target's silence means, it says after 60 samples only.
-pub(super) const BEFORE: Duration = Duration::from_secs(70);
+pub(in crate::bench) const BEFORE: Duration = Duration::from_secs(70);
 /// How long it has been watching before a decoy.
 const SOON: Duration = Duration::from_secs(10);
 /// How often it is asked.
@@ -41,15 +39,21 @@ pub(super) fn decoy(agent: &Agent, shop: &Shop, decoy: Decoy, on: Option<Service
     }))
 }
 
-/// A fault of a minute: how soon there was an incident, and what is said of it at the end.
-pub(super) fn fault(agent: &Agent, shop: &Shop, fault: Fault, place: Service, ready: bool) -> Result<Value> {
+/// A fault that lasts so long: how soon there was an incident, and what is said of it at the end.
+pub(in crate::bench) fn fault(
+    agent: &Agent,
+    shop: &Shop,
+    (fault, place): (Fault, Service),
+    lasts: Duration,
+    ready: bool,
+) -> Result<Value> {
     // The others' turn may have taken long.
     let calm = ready && is_calm(agent);
     let since = now(agent);
     let began = Instant::now();
-    shop.inject(place, &Order::new(fault, LASTS.as_secs_f64() + 5.0))?;
+    shop.inject(place, &Order::new(fault, lasts.as_secs_f64() + 5.0))?;
     let mut noticed = None;
-    while began.elapsed() < LASTS {
+    while began.elapsed() < lasts {
         if noticed.is_none() && !opened_since(agent, since).is_empty() {
             noticed = Some(began.elapsed().as_secs_f64());
         }
@@ -91,7 +95,7 @@ pub(super) fn fault(agent: &Agent, shop: &Shop, fault: Fault, place: Service, re
 }
 
 /// Whether all is normal within the time that it may take, and the agent has been there for `least`.
-pub(super) fn wait_for_calm(agent: &Agent, least: Duration) -> bool {
+pub(in crate::bench) fn wait_for_calm(agent: &Agent, least: Duration) -> bool {
     let began = Instant::now();
     while began.elapsed() < CALM && !(is_calm(agent) && uptime(agent) >= least.as_secs_f64()) {
         sleep(LOOK);
