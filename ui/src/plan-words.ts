@@ -93,9 +93,12 @@ export function canBeUndone(plan: Plan, now: string): boolean {
   return was && !plan.undone && plan.state !== 'acting' && !!chosen(plan)?.can_undo && lately(plan, now);
 }
 
-/** Whether what was new is known now. What somebody said no to, or had taken back early, nobody learns from. */
-export const isLearnt = (plan: Plan) =>
-  !!plan.pattern && !plan.pattern.known && !!plan.outcome && plan.decision?.approved !== false && plan.confidence > 0;
+/** Whether what was new is known now: where its cause was known, or a person who acted all the same was right. */
+export function isLearnt({ pattern, outcome, decision, done, confidence }: Plan): boolean {
+  if (!pattern || pattern.known || !outcome || decision?.approved === false) return false;
+  const confirmed = !!done && outcome.recovered_seconds !== undefined && decision?.by !== BY_POLICY;
+  return confidence > 0 || confirmed;
+}
 
 /** What is new has a name only when it is learnt. */
 export const canBeNamed = (plan: Plan, now: string) =>
