@@ -14,6 +14,8 @@ const WORD: (usize, f64) = (20, 0.7);
 const HOPE: f64 = 0.5;
 /// What nobody recommends is expected to bring so much of what is recommended, hoping for the worst, or it isn't tried.
 const NOT_WORSE: f64 = 0.9;
+/// Where nothing is recommended, it is expected to bring more than this.
+const HELPS: f64 = 0.05;
 /// After so long without recovery an action is taken not to have helped.
 pub const GIVEN_UP: Duration = Duration::from_secs(300);
 
@@ -87,7 +89,7 @@ impl Experience {
             action: remedy.action.to_owned(),
             may_be_tried: remedy.recommended
                 || remedy.risk == Risk::Safe
-                || least.is_some_and(|least| expected.mean - HOPE * expected.error >= least),
+                || expected.mean - HOPE * expected.error >= least.unwrap_or(HELPS),
             expected,
             outcomes: arm.outcomes,
             helped: arm.helped,
@@ -206,6 +208,15 @@ mod tests {
         (0..8).for_each(|_| experience.learn("U-1", &remedies[1], SITUATION, 0.95, Some(10.0)));
         assert!(tried(&experience, "failover"));
         assert_eq!(first(&experience, &remedies), "failover");
+    }
+
+    #[test]
+    fn where_nothing_is_recommended_what_has_helped_comes_before_what_is_merely_safe() {
+        let remedies = [remedy("clean-up", false, Risk::Safe), remedy("restart", false, Risk::Disruptive)];
+        let mut experience = Experience::default();
+        assert_eq!(first(&experience, &remedies), "clean-up");
+        experience.learn("U-1", &remedies[1], SITUATION, 0.95, Some(10.0));
+        assert_eq!(first(&experience, &remedies), "restart");
     }
 
     #[test]

@@ -21,6 +21,8 @@ use crate::up::up;
 const HOPS: usize = 6;
 /// So many samples of what is normal are wanted of each component; where they are far apart, more of the past is asked for.
 const NORMAL_ROWS: usize = 300;
+/// So many are enough to leave out those of other incidents.
+const CALM_ROWS: usize = 60;
 /// But not more than this.
 const MAX_PAST: Duration = Duration::from_secs(7 * 86_400);
 /// The most rows of one component.
@@ -158,12 +160,29 @@ impl Hub {
                     }
                     pulled.notes.extend(missing(&part).map(|missing| format!("{component}: {missing}")));
                     let up = up(&part, shifted(incident.onset, clock_ahead));
-                    pulled.observed.push(observed(component.clone(), part.window, up, clock_ahead));
+                    let disturbed = self.disturbed(incident, component, clock_ahead);
+                    let onset = shifted(incident.onset, clock_ahead);
+                    let window = calm(part.window, onset, &disturbed);
+                    pulled.observed.push(observed(component.clone(), window, up, clock_ahead));
                 }
                 Err(reason) => pulled.notes.push(format!("{component}: no evidence, {reason}")),
             }
         }
         pulled
+    }
+
+    /// When a component had anomalies of other incidents before this one, by the clock of its edge.
+    fn disturbed(
+        &self,
+        incident: &Incident,
+        component: &ComponentId,
+        ahead: f64,
+    ) -> Vec<(Timestamp, Timestamp)> {
+        let known = self.known.borrow();
+        let others = known.incidents.all().filter(|other| other.id != incident.id);
+        let of = others.flat_map(|other| &other.anomalies).filter(|anomaly| anomaly.component == *component);
+        let times = of.map(|anomaly| (anomaly.onset, anomaly.closed.unwrap_or(incident.onset)));
+        times.map(|(from, until)| (shifted(from, ahead), shifted(until, ahead))).collect()
     }
 
     /// What is asked of a component, by the hub's clock.
@@ -233,6 +252,21 @@ fn farther(times: &[Timestamp], onset: Timestamp, past: Duration) -> Option<Dura
     let wanted = period * (NORMAL_ROWS + 1) as f64;
     let wanted = Duration::try_from_secs_f64(wanted).unwrap_or(MAX_PAST).min(MAX_PAST);
     (wanted > past).then_some(wanted)
+}
+
+/// A window without those rows before the onset that are from other incidents: what went wrong before is not what is normal. As it
+/// is where too little would be left.
+fn calm(window: Window, onset: Timestamp, disturbed: &[(Timestamp, Timestamp)]) -> Window {
+    let is_calm = |time: &Timestamp| {
+        *time >= onset || !disturbed.iter().any(|(from, until)| (*from..=*until).contains(time))
+    };
+    let before = |times: &[Timestamp]| times.partition_point(|time| *time < onset);
+    let times: Vec<Timestamp> = window.times.iter().copied().filter(is_calm).collect();
+    if before(&times) < CALM_ROWS.min(before(&window.times)) {
+        return window;
+    }
+    let rows = window.times.iter().zip(window.rows).filter(|(time, _)| is_calm(time));
+    Window { rows: rows.map(|(_, row)| row).collect(), times, ..window }
 }
 
 /// All answers, in the order of the questions.
@@ -319,6 +353,25 @@ mod tests {
     use larnax_session::Gap;
 
     use super::*;
+
+    #[test]
+    fn what_went_wrong_before_is_not_what_is_normal_unless_nothing_else_is_known() {
+        let at = |second: usize| Timestamp::from_seconds(second as f64);
+        let window = |seconds: usize| Window {
+            times: (0..seconds).map(at).collect(),
+            rows: (0..seconds).map(|second| vec![Some(second as f64)]).collect(),
+            ..Window::default()
+        };
+        let kept = |seconds: usize, from: usize, until: usize| {
+            let window = calm(window(seconds), at(150), &[(at(from), at(until))]);
+            assert_eq!(window.times.len(), window.rows.len());
+            window.rows.iter().filter_map(|row| row[0]).map(|second| second as usize).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(200, 20, 59), (0..20).chain(60..200).collect::<Vec<_>>());
+        assert_eq!(kept(200, 140, 180), (0..140).chain(150..200).collect::<Vec<_>>(), "only before");
+        assert_eq!(kept(200, 10, 140).len(), 200, "too little would be left");
+        assert_eq!(kept(40, 100, 120).len(), 40);
+    }
 
     #[test]
     fn a_gap_is_what_is_missing_after_the_first_sample() {

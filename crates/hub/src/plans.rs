@@ -11,8 +11,8 @@ use std::time::Duration;
 use larnax_bus::cloudevents;
 use larnax_core::event::{REPORTED, REQUEST};
 use larnax_core::{
-    Authority, CloudEvent, Command, ComponentId, IncidentPlan, Logged, Plan, PlanEvent, PlanId, Proposal,
-    RawEvent, Report, Request, Timestamp, Want, Wanted,
+    Authority, CloudEvent, Command, ComponentId, IncidentPlan, Logged, Plan, PlanEvent, PlanId, PlanState,
+    Proposal, RawEvent, Report, Request, Timestamp, Want, Wanted,
 };
 use larnax_decide::{Knowledge, Offered, Order, Plans};
 use larnax_store::{AuditEntry, AuditQuery, Document, Fence, PlanQuery};
@@ -203,10 +203,12 @@ impl Hub {
     }
 
     fn entry(&self, plan: &Plan, now: Timestamp) -> AuditEntry {
-        let by = match (&plan.undone, &plan.decision) {
-            (Some(step), _) => Some(&step.by),
-            (None, Some(decision)) => Some(&decision.by),
-            (None, None) => None,
+        // What it came to is the hub's own finding.
+        let by = match plan.state {
+            PlanState::Undoing => plan.undone.as_ref().map(|step| &step.by),
+            PlanState::Acting => plan.decision.as_ref().map(|decision| &decision.by),
+            PlanState::Ended if plan.done.is_none() => plan.decision.as_ref().map(|decision| &decision.by),
+            _ => None,
         };
         AuditEntry {
             time: now,

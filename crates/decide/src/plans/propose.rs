@@ -49,7 +49,7 @@ impl Plans {
         };
         open && self.latest(incident).is_some_and(|plan| {
             plan.ended.is_some_and(|ended| now.since(ended) >= PAUSE.as_secs_f64())
-                && plan.done.is_some()
+                && (plan.done.is_some() || over_by_itself(plan))
                 && plan.attempt < ATTEMPTS
                 && !refused(plan)
         })
@@ -186,6 +186,11 @@ impl Plans {
         };
         (ranked.iter().filter_map(proposal).collect(), may_be_tried)
     }
+}
+
+/// Whether an incident was over before anything was done about it. It may come back.
+fn over_by_itself(plan: &Plan) -> bool {
+    plan.outcome.as_ref().is_some_and(|outcome| outcome.recovered_seconds.is_some())
 }
 
 /// The name under which outcomes of a plan are known; empty where its pattern is not.

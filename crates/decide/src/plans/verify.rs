@@ -20,9 +20,8 @@ impl Plans {
     /// A plan that nobody has decided on.
     pub(super) fn wait(&mut self, id: PlanId, now: Timestamp) {
         let Some(plan) = self.plans.get(&id) else { return };
-        let over =
-            self.incident(plan.incident).and_then(|incident| Some((incident.closed?, incident.last_seen)));
-        if let Some((_, last_seen)) = over {
+        let over = self.incident(plan.incident).filter(|incident| is_over(incident, now));
+        if let Some(last_seen) = over.map(|incident| incident.last_seen) {
             let outcome = Outcome {
                 recovered_seconds: Some(last_seen.since(plan.made).max(0.0)),
                 worse: false,
