@@ -70,5 +70,30 @@ fn summary(config: &Config) -> String {
             text += &format!("  {id}\n");
         }
     }
+    text += &acts(config);
     text + &format!("Alert budget: {} for each group of components.\n", config.detect.alert_budget)
+}
+
+/// What may be done, and what is allowed.
+fn acts(config: &Config) -> String {
+    let list =
+        |scopes: &[larnax_spec::Scope]| scopes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let mut text = String::new();
+    if !config.actions.is_empty() {
+        text += "It can do, where a policy allows it:\n";
+    }
+    for action in &config.actions {
+        text += &format!("  {} ({}) on {}\n", action.name, action.risk.as_str(), list(&action.on));
+    }
+    if !config.policies.is_empty() {
+        text += "Its hub, about incidents:\n";
+    }
+    for policy in &config.policies {
+        let only = match policy.actions.is_empty() {
+            true => String::new(),
+            false => format!(", only {}", list(&policy.actions)),
+        };
+        text += &format!("  {}s on {}{only}\n", policy.mode.as_str(), list(&policy.on));
+    }
+    text
 }
