@@ -181,6 +181,7 @@ export interface Plan {
   id: string;
   incident: string;
   attempt: number;
+  sequence: number;
   state: 'shadow' | 'proposed' | 'acting' | 'verifying' | 'undoing' | 'ended';
   made: string;
   ended?: string;
@@ -269,7 +270,7 @@ export async function plans(linked?: string): Promise<Plan[]> {
 export const learnt = () => where(get<Learnt>('patterns'));
 
 /** What a person wants: `plans/ID/approve`, `freeze` and the like. Gives back the answer; what is refused is thrown, as it was said. */
-export async function want(path: string, body: { by: string; action?: string; name?: string }): Promise<string> {
+export async function want(path: string, body: { by: string; action?: string; sequence?: number; name?: string }): Promise<string> {
   const response = await send(path, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },

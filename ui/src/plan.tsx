@@ -56,7 +56,7 @@ function Plan({ plan, incident, learnt, now, onChange }: Props & { plan: api.Pla
   const path = `plans/${plan.id}`;
   const approve = (one: api.Proposal) =>
     (one.risk !== 'destructive' || confirm(`${one.action} is destructive: it can't be taken back. Do it?`)) &&
-    wish(`${path}/approve`, { action: one.action });
+    wish(`${path}/approve`, { action: one.action, sequence: plan.sequence });
   const asked = canBeDecided(plan);
   // That all is well, or that somebody said no, is in the sentence already.
   const told = plan.outcome?.recovered_seconds !== undefined || plan.decision?.approved === false;

@@ -22,7 +22,7 @@ export function useWish(onChange: () => void) {
     const timer = setTimeout(() => setSaid(null), READ);
     return () => clearTimeout(timer);
   }, [said]);
-  const wish = async (path: string, what: { action?: string; name?: string } = {}): Promise<boolean> => {
+  const wish = async (path: string, what: { action?: string; sequence?: number; name?: string } = {}): Promise<boolean> => {
     const by = person.known();
     if (!by || waiting) return false;
     setWaiting(true);

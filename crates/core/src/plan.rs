@@ -289,6 +289,9 @@ pub enum Want {
         /// Another one of its proposals than the first.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         action: Option<String>,
+        /// The plan's `sequence`, as it was seen: if it has changed since, nothing is done.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sequence: Option<u32>,
     },
     /// That it isn't.
     Reject {

@@ -21,7 +21,7 @@ use crate::changes::{self, Changes};
 use crate::evidence::Diagnosed;
 use crate::hub::{Hub, HubError, is_anomaly};
 use crate::people::Announced;
-use crate::plans::Ordering;
+use crate::plans::{self, Ordering};
 
 /// The lease of the hub that acts, and the name of its cursor.
 const LEASE: &str = "incidents";
@@ -159,12 +159,16 @@ impl Hub {
         }
         self.tell_again(&stored).await?;
         {
-            let mut known = self.known.borrow_mut();
+            let known = &mut *self.known.borrow_mut();
             known.changes = Changes::default();
             known.changes.hear(&lately);
             known.plans = plans;
-            stored.iter().for_each(|incident| known.plans.hear(incident, now));
+            stored.iter().for_each(|incident| known.plans.hear(incident));
             known.incidents = Incidents::restore(Options::default(), stored, now);
+            // What the one before had no time to note with the incident.
+            for short in known.plans.all().into_iter().filter_map(plans::short) {
+                known.incidents.planned(short.0, short.1);
+            }
             known.acting = Some(acting.fence.clone());
         }
         self.load.heard(cursor.sequence);
@@ -288,10 +292,9 @@ impl Hub {
     /// Brings what changed to the store, and tells it on. What fails stays to be told.
     async fn tell(self: &Rc<Self>, acting: &mut Acting) -> Result<(), HubError> {
         {
-            let now = self.now();
             let known = &mut *self.known.borrow_mut();
             for change in known.incidents.changes() {
-                known.plans.hear(&change.incident, now);
+                known.plans.hear(&change.incident);
                 acting.untold.push_back(change);
             }
         }

@@ -108,6 +108,11 @@ const BY: Field =
     ("by", Required::False, "Who, for the audit: at most 100 characters; `somebody` where it is left out");
 const ACTION: Field =
     ("action", Required::False, "The `action` of one of the proposals; the first where it is left out");
+const SEQUENCE: Field = (
+    "sequence",
+    Required::False,
+    "The plan's `sequence` as it was seen: if it has changed since, nothing is done",
+);
 const NAME: Field = ("name", Required::True, "The name of the pattern: at most 100 characters");
 
 const ON: Field = ("on", Required::True, "Which components; `*` stands for anything, as in `service/shop/*`");
@@ -117,7 +122,11 @@ const SECONDS: Field = ("seconds", Required::True, "For how long, up to 30 days;
 fn body(fields: &[Field]) -> RequestBody {
     let mut object = ObjectBuilder::new();
     for (name, required, says) in fields {
-        let r#type = if *name == SECONDS.0 { Type::Number } else { Type::String };
+        let r#type = match *name {
+            "seconds" => Type::Number,
+            "sequence" => Type::Integer,
+            _ => Type::String,
+        };
         object = object.property(*name, ObjectBuilder::new().schema_type(r#type).description(Some(*says)));
         if *required == Required::True {
             object = object.required(*name);
@@ -171,7 +180,7 @@ fn routes_of_plans(schemas: &mut Schemas) -> Vec<Route> {
         ),
         post(
             "/api/v1/plans/{id}/approve",
-            of_plan(wish("Has one of a plan's proposals done", &[BY, ACTION])),
+            of_plan(wish("Has one of a plan's proposals done", &[BY, ACTION, SEQUENCE])),
         ),
         post("/api/v1/plans/{id}/reject", of_plan(wish("Has nothing done about a plan's incident", &[BY]))),
         post("/api/v1/plans/{id}/undo", of_plan(wish("Has what was done taken back", &[BY]))),

@@ -11,10 +11,10 @@ use std::time::Duration;
 use larnax_bus::cloudevents;
 use larnax_core::event::{REPORTED, REQUEST};
 use larnax_core::{
-    Authority, CloudEvent, Command, ComponentId, IncidentPlan, Logged, Plan, PlanEvent, PlanId, PlanState,
-    Proposal, RawEvent, Report, Request, Timestamp, Want, Wanted,
+    Authority, CloudEvent, Command, ComponentId, IncidentId, IncidentPlan, Logged, Plan, PlanEvent, PlanId,
+    PlanState, Proposal, RawEvent, Report, Request, Timestamp, Want, Wanted,
 };
-use larnax_decide::{Knowledge, Offered, Order, Plans};
+use larnax_decide::{Frozen, Knowledge, Offered, Order, Plans};
 use larnax_store::{AuditEntry, AuditQuery, Document, Fence, PlanQuery};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,8 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// How long whoever wants something waits for the answer, and how often it is looked for.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(50);
+/// What is heard later than so long after it was asked is not done.
+const HEARD_WITHIN: Duration = Duration::from_secs(60);
 /// Entries of the audit that are looked through for an answer.
 const LOOKED_THROUGH: usize = 50;
 /// The subject, in the audit and in the log, of what is wanted of no plan.
@@ -77,15 +79,25 @@ impl Hub {
             .await?;
         plans.extend(latest.into_iter().filter(|plan| plan.ended.is_some()));
         let version = document.as_ref().map_or(0, |document| document.version);
-        let knowledge = document.and_then(read).unwrap_or_default();
+        let knowledge = document.map_or_else(Knowledge::default, |document| self.read(document));
         let ordering = Ordering { epoch, sent: BTreeMap::new(), version };
-        Ok((Plans::new(self.options.policies.clone(), knowledge, plans), ordering))
+        let plans = Plans::new(self.options.policies.clone(), knowledge, plans, self.now());
+        Ok((plans, ordering))
+    }
+
+    /// Where it can't be read, nothing is known, and nothing is done: somebody may have said so.
+    fn read(&self, document: Document) -> Knowledge {
+        serde_json::from_str(&document.json).unwrap_or_else(|error| {
+            tracing::error!(%error, "what was learnt can't be read: it begins anew, and nothing is done until `larnax plans thaw`");
+            let by = "the hub, which can't read what was learnt".to_owned();
+            Knowledge { frozen: Some(Frozen { by, at: self.now() }), ..Knowledge::default() }
+        })
     }
 
     /// What was learnt, as the store has it.
     pub(crate) async fn learnt(&self) -> Result<Knowledge, HubError> {
         let document = self.with_store(|store| store.knowledge(KNOWLEDGE)).await?;
-        Ok(document.and_then(read).unwrap_or_default())
+        Ok(document.map_or_else(Knowledge::default, |document| self.read(document)))
     }
 
     /// Hears what people want and what edges report. Gives back what is to be answered.
@@ -97,15 +109,22 @@ impl Hub {
         for event in batch.iter().map(|logged| &logged.event) {
             if event.r#type == REPORTED {
                 if let Some(report) = data::<Report>(event) {
-                    plans.reported(&report, now);
+                    plans.reported(&report, &event.subject, now);
                 }
             } else if event.r#type == REQUEST
                 && let Some(request) = data::<Request>(event)
             {
+                // What was asked when nobody acted is not to come as a surprise; what stops something holds.
+                let late = now.since(event.time) > HEARD_WITHIN.as_secs_f64()
+                    && matches!(request.want, Want::Approve { .. } | Want::Undo { .. } | Want::Thaw);
                 let answer = match request.want {
+                    _ if late => Err("nobody acted when it was asked: look again, and ask again".to_owned()),
                     Want::Normal { incident } => {
                         let open = known.incidents.get(incident).is_some_and(|one| one.closed.is_none());
                         normal.extend(open.then_some(incident));
+                        if open {
+                            plans.declared_normal(incident, &request.by, now);
+                        }
                         match open {
                             true => {
                                 Ok(format!("the edges take for normal what incident {incident} is about"))
@@ -157,6 +176,8 @@ impl Hub {
     ) -> Result<(), HubError> {
         let (plans, learnt) = self.known.borrow_mut().plans.changes();
         let now = self.now();
+        // What is done is in the audit before it is done: twice is better than not at all.
+        self.note(plans.iter().map(|plan| self.entry(plan, now)).collect(), fence).await?;
         if !plans.is_empty() || learnt.is_some() {
             let mut documents = Vec::new();
             if let Some(json) = learnt.and_then(|learnt| serde_json::to_string(&learnt).ok()) {
@@ -166,24 +187,24 @@ impl Hub {
             let (written, under) = (plans.clone(), fence.clone());
             self.with_store(move |store| store.upsert_plans(&written, &documents, Some(&under))).await?;
         }
-        for plan in &plans {
-            let Some(chosen) = plan.chosen() else { continue };
-            let (action, component) = (chosen.action.clone(), plan.component.clone());
-            let short = IncidentPlan { id: plan.id, state: plan.state, action, component };
-            self.known.borrow_mut().incidents.planned(plan.incident, short);
+        for (incident, short) in plans.iter().filter_map(short) {
+            self.known.borrow_mut().incidents.planned(incident, short);
         }
-        let entries: Vec<AuditEntry> =
-            plans.iter().map(|plan| self.entry(plan, now)).chain(answers).collect();
-        if !entries.is_empty() {
-            let under = fence.clone();
-            self.with_store(move |store| {
-                entries.iter().try_for_each(|entry| store.append_audit(entry, Some(&under)).map(drop))
-            })
-            .await?;
-        }
+        self.note(answers, fence).await?;
         self.publish_plans(plans, now).await?;
         self.order(ordering, fence);
         Ok(())
+    }
+
+    async fn note(&self, entries: Vec<AuditEntry>, fence: &Fence) -> Result<(), HubError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let under = fence.clone();
+        let noted = self.with_store(move |store| {
+            entries.iter().try_for_each(|entry| store.append_audit(entry, Some(&under)).map(drop))
+        });
+        noted.await
     }
 
     async fn publish_plans(&self, plans: Vec<Plan>, now: Timestamp) -> Result<(), HubError> {
@@ -273,16 +294,18 @@ impl Hub {
 
     /// Takes what an edge, whose clock is so far ahead, says of an order. It is durable when this returns.
     pub(crate) async fn take_report(&self, agent: &str, report: Report, ahead: f64) -> Result<(), String> {
-        if let Some(waiting) = self.trials.borrow_mut().remove(&report.key) {
+        if report.key.ends_with(Wanted::DryRun.as_str()) {
             // Whoever asked may have given up.
-            let _ = waiting.send(report);
+            let waiting = self.trials.borrow_mut().remove(&report.key);
+            let _ = waiting.map(|waiting| waiting.send(report));
             return Ok(());
         }
         let time = |time: Timestamp| shifted(time, -ahead);
         let report = Report { began: report.began.map(time), ended: time(report.ended), ..report };
         let effect = serde_json::to_value(report.effect).unwrap_or_default();
-        // The same again is the same event.
-        let id = format!("{}-{}", report.key, effect.as_str().unwrap_or_default());
+        // The same again is the same event; what was ordered anew is another one.
+        let ended = report.ended.millis();
+        let id = format!("{}-{}-{ended}", report.key, effect.as_str().unwrap_or_default());
         let event = self.event(REPORTED, id, agent.to_owned(), report);
         let event = cloudevents::raw(&event).map_err(|error| error.to_string())?;
         self.bus.publish(&[event]).await.map(drop).map_err(|error| error.to_string())
@@ -307,6 +330,9 @@ impl Hub {
             expires: self.now().plus(ANSWERED_WITHIN),
             authority: Authority { epoch, number },
         };
+        if self.trials.borrow().get(&key).is_some_and(|waiting| !waiting.is_closed()) {
+            return Err("somebody tries this plan just now: again in a moment".to_owned());
+        }
         let (sender, report) = oneshot::channel();
         self.trials.borrow_mut().insert(key.clone(), sender);
         if !self.sessions.order(&proposal.agent, command) {
@@ -360,10 +386,10 @@ impl Hub {
     }
 }
 
-fn read(document: Document) -> Option<Knowledge> {
-    serde_json::from_str(&document.json)
-        .inspect_err(|error| tracing::error!(%error, "what was learnt can't be read: it begins anew"))
-        .ok()
+/// What an incident shows of a plan.
+pub(crate) fn short(plan: &Plan) -> Option<(IncidentId, IncidentPlan)> {
+    let (action, component) = (plan.chosen()?.action.clone(), plan.component.clone());
+    Some((plan.incident, IncidentPlan { id: plan.id, state: plan.state, action, component }))
 }
 
 /// What the audit and the log call what is wanted.

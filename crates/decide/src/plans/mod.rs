@@ -5,6 +5,8 @@ mod propose;
 mod requests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_doubt;
 mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +32,7 @@ const SILENT: Duration = Duration::from_secs(600);
 /// How often something is tried about one incident, and how long after it was clear that the last try was none.
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(30);
-/// Plans are kept in memory for so long after they ended.
+/// Plans are kept in memory for so long after they ended, or for as long as a policy counts them.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3_600);
 
 /// Something that an agent can do.
@@ -124,13 +126,15 @@ pub struct Plans {
     matters: BTreeMap<IncidentId, Matter>,
     changed: BTreeSet<PlanId>,
     learnt: bool,
+    /// Before this nothing was heard: what happened meanwhile is still to be.
+    since: Timestamp,
 }
 
 impl Plans {
     /// With what was kept. `plans`: those that are open, and those that ended lately.
-    pub fn new(policies: Vec<Policy>, knowledge: Knowledge, plans: Vec<Plan>) -> Self {
+    pub fn new(policies: Vec<Policy>, knowledge: Knowledge, plans: Vec<Plan>, now: Timestamp) -> Self {
         let plans = plans.into_iter().map(|plan| (plan.id, plan)).collect();
-        Self { policies, knowledge, plans, ..Self::default() }
+        Self { policies, knowledge, plans, since: now, ..Self::default() }
     }
 
     /// Hears which components there are.
@@ -138,15 +142,17 @@ impl Plans {
         self.components = components;
     }
 
-    /// Hears how an incident stands.
-    pub fn hear(&mut self, incident: &Incident, now: Timestamp) {
+    /// Hears how an incident stands. What follows from it is found when time passes.
+    pub fn hear(&mut self, incident: &Incident) {
         if let Some(matter) = self.matters.get_mut(&incident.id) {
             matter.incident.clone_from(incident);
-        } else if self.latest(incident.id).is_some_and(|plan| plan.ended.is_none()) {
+        } else if incident.closed.is_none()
+            || self.latest(incident.id).is_some_and(|plan| plan.ended.is_none())
+        {
+            // Also those without a plan: another one may turn out to be a part of it.
             let matter = Matter { incident: incident.clone(), signature: None, offers: Vec::new() };
             self.matters.insert(incident.id, matter);
         }
-        self.pass(now);
     }
 
     /// Hears where an incident began, what it looks like, and what can be done about it.
@@ -167,7 +173,8 @@ impl Plans {
         let undecided = |plan: &Plan| matches!(plan.state, PlanState::Shadow | PlanState::Proposed);
         let decided = self.latest(incident.id).is_some_and(|plan| !undecided(plan));
         let signature = match before {
-            Some(before) if before.0 == cause || decided => Some(before),
+            before if decided => before,
+            Some(before) if before.0 == cause => Some(before),
             before => signature.filter(|one| !one.is_empty()).map(|one| (cause, one)).or(before),
         };
         self.matters.insert(incident.id, Matter { incident: incident.clone(), signature, offers });
@@ -175,8 +182,8 @@ impl Plans {
         self.pass(now);
     }
 
-    /// Hears what came of an order. What is no news changes nothing.
-    pub fn reported(&mut self, report: &Report, now: Timestamp) {
+    /// Hears what came of an order, from the agent that got it. What is no news, or from another one, changes nothing.
+    pub fn reported(&mut self, report: &Report, agent: &str, now: Timestamp) {
         let of = |plan: &Plan| {
             [Wanted::Do, Wanted::Undo].into_iter().find(|wanted| Command::key(plan.id, *wanted) == report.key)
         };
@@ -184,6 +191,9 @@ impl Plans {
         else {
             return;
         };
+        if plan.chosen().is_none_or(|chosen| chosen.agent != agent) {
+            return;
+        }
         let (step, state) = match wanted {
             Wanted::Undo => (&mut plan.undone, PlanState::Undoing),
             _ => (&mut plan.done, PlanState::Acting),
@@ -193,7 +203,9 @@ impl Plans {
         };
         step.effect = Some(report.effect);
         step.message.clone_from(&report.message);
-        (step.began, step.ended) = (report.began, Some(report.ended));
+        // Its clock may be wrong.
+        step.began = report.began.map(|began| began.min(now).max(step.ordered));
+        step.ended = Some(report.ended.min(now).max(step.ordered));
         let id = plan.id;
         match (wanted, report.effect) {
             (Wanted::Undo, _) => self.end(id, now),
@@ -220,7 +232,8 @@ impl Plans {
         for incident in again {
             self.propose(incident, now);
         }
-        let kept = now.minus(REMEMBERED);
+        let rules = self.policies.iter().flat_map(|policy| [policy.within.0, policy.cooldown.0]);
+        let kept = now.minus(rules.fold(REMEMBERED, Duration::max));
         self.plans.retain(|_, plan| plan.ended.is_none_or(|ended| ended > kept));
         let plans = &self.plans;
         self.matters.retain(|id, matter| {
@@ -272,6 +285,13 @@ impl Plans {
     /// What was learnt.
     pub fn knowledge(&self) -> &Knowledge {
         &self.knowledge
+    }
+
+    /// All of them, earlier attempts first.
+    pub fn all(&self) -> Vec<&Plan> {
+        let mut all: Vec<&Plan> = self.plans.values().collect();
+        all.sort_by_key(|plan| plan.attempt);
+        all
     }
 
     /// One of them.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use larnax_core::{
-    Decision, Effect, Incident, IncidentId, Mode, Offer, Plan, PlanId, PlanState, Proposal, Seen, Timestamp,
+    ComponentId, Decision, Effect, Incident, IncidentId, Mode, Offer, Plan, PlanId, PlanState, Proposal,
+    Seen, Timestamp,
 };
 use larnax_spec::Policy;
 
@@ -121,8 +122,20 @@ impl Plans {
         plan.reasons.clear();
     }
 
+    /// Whether the policy of a component lets an action be thought of.
+    fn names(&self, component: &ComponentId, action: &str) -> bool {
+        let named = self.policy(component).map_or(&[][..], |(_, policy)| &policy.actions);
+        named.is_empty() || named.iter().any(|scope| scope.0.matches(action))
+    }
+
     /// Whether the rules allow what is proposed on a plan's component.
     pub(super) fn ask(&self, plan: &Plan, proposal: &Proposal, approved: bool, now: Timestamp) -> Answer {
+        if !self.names(&plan.component, &proposal.action) {
+            return Answer::No(vec![format!("the policy does not name `{}`", proposal.action)]);
+        }
+        // What this incident itself has taught is not what was seen before.
+        let first =
+            self.plans.get(&PlanId::of(plan.incident, 1)).filter(|_| plan.attempt > 1).unwrap_or(plan);
         let observing = Policy::default();
         let (place, policy) =
             self.policy(&plan.component).map_or((None, &observing), |(place, policy)| (Some(place), policy));
@@ -135,7 +148,7 @@ impl Plans {
                 cooldown: Duration::try_from_secs_f64(proposal.cooldown_seconds).unwrap_or_default(),
                 cause_known: plan.confidence > 0.0,
                 confidence: plan.confidence,
-                pattern_known: plan.pattern.as_ref().is_some_and(|seen| seen.known),
+                pattern_known: first.pattern.as_ref().is_some_and(|seen| seen.known),
                 approved,
                 frozen: self.knowledge.frozen.is_some(),
                 maintained: policy.maintenance.iter().any(|maintenance| maintenance.holds(now)),
@@ -149,11 +162,6 @@ impl Plans {
 
     /// What can be done, the best first, and whether that one may be tried without being asked.
     fn proposals(&self, plan: &Plan, incident: &Incident, offers: &[Offered]) -> (Vec<Proposal>, bool) {
-        let policy = self.policy(&plan.component).map(|(_, policy)| policy);
-        let allowed = |offer: &Offer| {
-            let named = policy.map_or(&[][..], |policy| &policy.actions);
-            named.is_empty() || named.iter().any(|scope| scope.0.matches(&offer.action))
-        };
         // What has helped before may help again when it comes back.
         let in_vain = |other: &&Plan| {
             other.incident == plan.incident
@@ -165,7 +173,7 @@ impl Plans {
         let tried: Vec<&str> = tried.filter_map(|other| Some(other.chosen()?.action.as_str())).collect();
         let possible = offers.iter().filter(|one| {
             one.offer.is_for(&plan.component)
-                && allowed(&one.offer)
+                && self.names(&plan.component, &one.offer.action)
                 && !tried.contains(&one.offer.action.as_str())
         });
         let possible: Vec<(&Offered, Option<String>)> =
@@ -256,7 +264,10 @@ fn number(times: u64) -> String {
 
 /// Whether two of the same plan say the same.
 fn is_same(known: &Plan, fresh: &Plan) -> bool {
-    let actions = |plan: &Plan| plan.proposals.iter().map(|one| one.action.clone()).collect::<Vec<_>>();
+    let actions = |plan: &Plan| {
+        let all = plan.proposals.iter();
+        all.map(|one| (one.action.clone(), one.agent.clone(), one.risk)).collect::<Vec<_>>()
+    };
     let pattern = |plan: &Plan| plan.pattern.as_ref().map(|seen| (seen.pattern.clone(), seen.known));
     (known.state, &known.component, known.mode, known.confidence)
         == (fresh.state, &fresh.component, fresh.mode, fresh.confidence)

@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
-use larnax_core::{Decision, Effect, Glob, Outcome, Plan, PlanId, PlanState, Request, Seen, Timestamp, Want};
+use larnax_core::{
+    Decision, Effect, Glob, IncidentId, Outcome, Plan, PlanId, PlanState, Request, Seen, Timestamp, Want,
+};
 
+use super::verify::is_well;
 use super::{Frozen, Plans, Silence};
 use crate::gate::Answer;
 use crate::patterns::is_unnamed;
 
+/// By so much what is frozen is too late: more than clocks differ.
+const LATE: Duration = Duration::from_secs(60);
 /// The longest silence: what should be silent for longer should not be watched.
 const LONGEST_SILENCE: Duration = Duration::from_secs(30 * 86_400);
 /// The most silences.
@@ -23,18 +28,15 @@ impl Plans {
     pub fn request(&mut self, request: &Request, now: Timestamp) -> Result<String, String> {
         let by = request.by.as_str();
         match &request.want {
-            Want::Approve { plan, action } => self.approve(*plan, action.as_deref(), by, now),
+            Want::Approve { plan, action, sequence } => {
+                self.approve(*plan, action.as_deref(), *sequence, by, now)
+            }
             Want::Reject { plan } => self.reject(*plan, by, now),
             Want::Undo { plan } => self.undo(*plan, by, now),
             Want::Name { plan, name } => self.name(*plan, name),
             Want::Silence { on, seconds } => self.silence(on, *seconds, by, now),
             Want::Normal { incident } => Err(format!("{incident} is an incident: its edges are to be told")),
-            Want::Freeze => {
-                let frozen =
-                    self.knowledge.frozen.get_or_insert_with(|| Frozen { by: by.to_owned(), at: now });
-                self.learnt = true;
-                Ok(format!("nothing is done any more, anywhere: {} has stopped it", frozen.by))
-            }
+            Want::Freeze => Ok(self.freeze(by, now)),
             Want::Thaw => {
                 self.learnt = true;
                 match self.knowledge.frozen.take() {
@@ -42,6 +44,38 @@ impl Plans {
                     None => Ok("nothing was stopped".to_owned()),
                 }
             }
+        }
+    }
+
+    fn freeze(&mut self, by: &str, now: Timestamp) -> String {
+        // What was not begun yet isn't any more: an edge refuses what has expired, and says so.
+        let ordered = self.plans.values().filter(|plan| plan.state == PlanState::Acting);
+        let ordered: Vec<PlanId> = ordered.map(|plan| plan.id).collect();
+        for id in ordered {
+            self.change(id, |plan| {
+                if let Some(step) = plan.done.as_mut().filter(|step| step.effect.is_none()) {
+                    step.expires = step.expires.min(now.minus(LATE));
+                }
+            });
+        }
+        self.learnt = true;
+        let frozen = self.knowledge.frozen.get_or_insert_with(|| Frozen { by: by.to_owned(), at: now });
+        format!("nothing is done any more, anywhere: {} has stopped it", frozen.by)
+    }
+
+    /// A person calls normal what an incident is about: nothing needs to be done, and nothing is to be learnt from it.
+    pub fn declared_normal(&mut self, incident: IncidentId, by: &str, now: Timestamp) {
+        let Some(plan) = self.latest(incident).filter(|plan| plan.ended.is_none()) else { return };
+        let (id, state) = (plan.id, plan.state);
+        match state {
+            PlanState::Shadow | PlanState::Proposed => drop(self.reject(id, by, now)),
+            PlanState::Verifying => {
+                let notes = vec![format!("{by} said that this is normal")];
+                let outcome = Outcome { recovered_seconds: None, worse: false, reward: None, notes };
+                self.change(id, |plan| plan.outcome = Some(outcome));
+                self.end(id, now);
+            }
+            PlanState::Acting | PlanState::Undoing | PlanState::Ended => {}
         }
     }
 
@@ -73,12 +107,19 @@ impl Plans {
         &mut self,
         id: PlanId,
         action: Option<&str>,
+        sequence: Option<u32>,
         by: &str,
         now: Timestamp,
     ) -> Result<String, String> {
         let mut plan = self.find(id)?.clone();
         if let Some(said) = decided(&plan) {
             return Err(said);
+        }
+        if sequence.is_some_and(|seen| seen != plan.sequence) {
+            return Err("it has changed since you looked: look again".to_owned());
+        }
+        if self.incident(plan.incident).is_some_and(is_well) {
+            return Err("all is well again: nothing is to be done".to_owned());
         }
         let wanted = match action {
             None => plan.proposals.first(),
@@ -102,7 +143,7 @@ impl Plans {
             Some(Decision { approved: true, action: wanted.action.clone(), by: by.to_owned(), at: now });
         self.begin(&mut plan, by, now);
         self.change(id, |known| *known = plan);
-        Ok(format!("`{}` is being done", wanted.action))
+        Ok(format!("`{}` is being done to {}", wanted.action, self.find(id)?.component))
     }
 
     fn reject(&mut self, id: PlanId, by: &str, now: Timestamp) -> Result<String, String> {
@@ -133,7 +174,7 @@ impl Plans {
         if !chosen.can_undo {
             return Err(format!("`{}` can't be taken back", chosen.action));
         }
-        if let Some(step) = &plan.undone {
+        if let Some(step) = plan.undone.as_ref().filter(|step| step.effect != Some(Effect::NotDone)) {
             return Err(format!("{} has had it taken back already", step.by));
         }
         if plan.state == PlanState::Acting {
@@ -162,6 +203,9 @@ impl Plans {
         if plan.ended.is_none() && !seen.known {
             return Err("it is like nothing that is known: name it when it is over and learnt".to_owned());
         }
+        if seen.pattern == name {
+            return Ok(format!("it is called `{name}`"));
+        }
         self.learnt = true;
         // One that has a name keeps it: then it is only this incident that is another one.
         if !is_unnamed(&seen.pattern) {
@@ -179,7 +223,9 @@ impl Plans {
                 seen.pattern
             ));
         }
-        self.knowledge.patterns.rename(&seen.pattern, name);
+        if !self.knowledge.patterns.rename(&seen.pattern, name) {
+            return Err(format!("`{}` has been forgotten", seen.pattern));
+        }
         self.knowledge.experience.rename(&seen.pattern, name);
         let is_same = |plan: &&Plan| plan.pattern.as_ref().is_some_and(|one| one.pattern == seen.pattern);
         let same: Vec<PlanId> = self.plans.values().filter(is_same).map(|plan| plan.id).collect();

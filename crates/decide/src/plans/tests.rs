@@ -9,11 +9,11 @@ use crate::signature::{Feature, Place, Track};
 
 const SERVICE: &str = "service/shop/orders";
 
-fn at(second: f64) -> Timestamp {
+pub(super) fn at(second: f64) -> Timestamp {
     Timestamp::from_seconds(1e9 + second)
 }
 
-fn id(text: &str) -> ComponentId {
+pub(super) fn id(text: &str) -> ComponentId {
     text.parse().unwrap()
 }
 
@@ -21,7 +21,7 @@ fn glob(text: &str) -> Glob {
     text.parse().unwrap()
 }
 
-fn anomaly(component: &str, onset: f64) -> IncidentAnomaly {
+pub(super) fn anomaly(component: &str, onset: f64) -> IncidentAnomaly {
     IncidentAnomaly {
         id: AnomalyId::of(&id(component), AnomalyKind::Deviation, at(onset)),
         component: id(component),
@@ -33,7 +33,7 @@ fn anomaly(component: &str, onset: f64) -> IncidentAnomaly {
 }
 
 /// An incident that began at a second and whose cause is named.
-fn incident(onset: f64) -> Incident {
+pub(super) fn incident(onset: f64) -> Incident {
     let candidate = Candidate {
         component: id(SERVICE),
         score: 1.0,
@@ -65,12 +65,12 @@ fn incident(onset: f64) -> Incident {
     }
 }
 
-fn over(incident: &Incident, last_seen: f64) -> Incident {
+pub(super) fn over(incident: &Incident, last_seen: f64) -> Incident {
     Incident { closed: Some(at(last_seen + 15.0)), last_seen: at(last_seen), ..incident.clone() }
 }
 
 /// Of a metric that is so many deviations out.
-fn signature(kind: &str, z: f64) -> Signature {
+pub(super) fn signature(kind: &str, z: f64) -> Signature {
     let points = (0..10).map(|second| (Duration::from_secs(second), z)).collect();
     let feature = Feature { place: Place::Cause, kind: kind.to_owned() };
     let usual = |kind: &str| Track {
@@ -82,7 +82,7 @@ fn signature(kind: &str, z: f64) -> Signature {
     Signature::of(&tracks, Duration::from_secs(10))
 }
 
-fn offered(action: &str, can_undo: bool) -> Offered {
+pub(super) fn offered(action: &str, can_undo: bool) -> Offered {
     let offer = Offer {
         action: action.to_owned(),
         summary: String::new(),
@@ -98,18 +98,18 @@ fn offered(action: &str, can_undo: bool) -> Offered {
     Offered { agent: "edge-1".to_owned(), offer }
 }
 
-fn policy(mode: Mode) -> Policy {
+pub(super) fn policy(mode: Mode) -> Policy {
     Policy { on: vec![Scope(glob("service/*"))], mode, ..Policy::default() }
 }
 
-fn plans(mode: Mode) -> Plans {
-    let mut plans = Plans::new(vec![policy(mode)], Knowledge::default(), Vec::new());
+pub(super) fn plans(mode: Mode) -> Plans {
+    let mut plans = Plans::new(vec![policy(mode)], Knowledge::default(), Vec::new(), at(0.0));
     plans.know(vec![id(SERVICE), id("service/shop/pay"), id("node/local/a")]);
     plans
 }
 
 /// Knows a pattern by the name of its metric.
-fn taught(mode: Mode) -> Plans {
+pub(super) fn taught(mode: Mode) -> Plans {
     let mut plans = plans(mode);
     for kind in ["cpu", "memory"] {
         plans.knowledge.patterns.learn(kind, signature(kind, 5.0));
@@ -117,17 +117,17 @@ fn taught(mode: Mode) -> Plans {
     plans
 }
 
-fn only(plans: &Plans) -> Plan {
+pub(super) fn only(plans: &Plans) -> Plan {
     assert_eq!(plans.plans.len(), 1);
     plans.plans.values().next().unwrap().clone()
 }
 
-fn diagnose(plans: &mut Plans, incident: &Incident, offers: &[&str], now: f64) {
+pub(super) fn diagnose(plans: &mut Plans, incident: &Incident, offers: &[&str], now: f64) {
     let offers = offers.iter().map(|action| offered(action, false)).collect();
     plans.diagnosed(incident, Some(signature("cpu", 5.0)), offers, at(now));
 }
 
-fn report(plan: &Plan, wanted: Wanted, effect: Effect, now: f64) -> Report {
+pub(super) fn report(plan: &Plan, wanted: Wanted, effect: Effect, now: f64) -> Report {
     Report {
         key: Command::key(plan.id, wanted),
         effect,
@@ -137,8 +137,17 @@ fn report(plan: &Plan, wanted: Wanted, effect: Effect, now: f64) -> Report {
     }
 }
 
-fn approve(plan: PlanId, by: &str) -> Request {
-    Request { id: by.to_owned(), by: by.to_owned(), want: Want::Approve { plan, action: None } }
+pub(super) fn hear(plans: &mut Plans, incident: &Incident, now: f64) {
+    plans.hear(incident);
+    plans.pass(at(now));
+}
+
+pub(super) fn approve(plan: PlanId, by: &str) -> Request {
+    Request {
+        id: by.to_owned(),
+        by: by.to_owned(),
+        want: Want::Approve { plan, action: None, sequence: None },
+    }
 }
 
 #[test]
@@ -151,7 +160,7 @@ fn what_is_known_and_allowed_is_done_verified_and_learnt() {
     let orders = plans.orders();
     assert_eq!((orders.len(), orders[0].wanted, orders[0].agent.as_str()), (1, Wanted::Do, "edge-1"));
     assert_eq!(plans.orders(), orders, "until there is a report");
-    plans.reported(&report(&plan, Wanted::Do, Effect::Done, 11.0), at(12.0));
+    plans.reported(&report(&plan, Wanted::Do, Effect::Done, 11.0), "edge-1", at(12.0));
     assert_eq!(plans.orders(), []);
     assert_eq!(only(&plans).state, PlanState::Verifying);
     // Meanwhile something else is more unusual.
@@ -160,7 +169,7 @@ fn what_is_known_and_allowed_is_done_verified_and_learnt() {
         diagnosis.candidates[0].component = id("service/shop/pay");
     }
     plans.diagnosed(&later, Some(signature("files", 5.0)), Vec::new(), at(15.0));
-    plans.hear(&over(&incident, 20.0), at(35.0));
+    hear(&mut plans, &over(&incident, 20.0), 35.0);
     let plan = only(&plans);
     let outcome = plan.outcome.unwrap();
     assert_eq!((plan.state, outcome.recovered_seconds, outcome.worse), (PlanState::Ended, Some(9.0), false));
@@ -184,13 +193,13 @@ fn a_report_that_comes_twice_late_or_for_nobody_changes_nothing() {
     let mut plans = taught(Mode::Act);
     diagnose(&mut plans, &incident(0.0), &["restart"], 10.0);
     let plan = only(&plans);
-    plans.reported(&report(&plan, Wanted::Undo, Effect::Done, 11.0), at(12.0));
+    plans.reported(&report(&plan, Wanted::Undo, Effect::Done, 11.0), "edge-1", at(12.0));
     assert_eq!(only(&plans), plan);
-    plans.reported(&report(&plan, Wanted::Do, Effect::Done, 11.0), at(12.0));
+    plans.reported(&report(&plan, Wanted::Do, Effect::Done, 11.0), "edge-1", at(12.0));
     let verifying = only(&plans);
-    plans.reported(&report(&plan, Wanted::Do, Effect::NotDone, 11.0), at(13.0));
+    plans.reported(&report(&plan, Wanted::Do, Effect::NotDone, 11.0), "edge-1", at(13.0));
     let nobody = Report { key: "x".to_owned(), ..report(&plan, Wanted::Do, Effect::Done, 11.0) };
-    plans.reported(&nobody, at(13.0));
+    plans.reported(&nobody, "edge-1", at(13.0));
     assert_eq!(only(&plans), verifying);
 }
 
@@ -203,7 +212,7 @@ fn without_a_policy_it_only_says_what_it_would_do_and_nobody_can_approve_it() {
     assert_eq!((plan.state, plan.mode), (PlanState::Shadow, Mode::Observe));
     let refused = plans.request(&approve(plan.id, "ana"), at(11.0)).unwrap_err();
     assert!(refused.contains("only observed"), "{refused}");
-    plans.hear(&over(&incident(0.0), 100.0), at(115.0));
+    hear(&mut plans, &over(&incident(0.0), 100.0), 115.0);
     let ended = only(&plans);
     assert_eq!((ended.state, ended.outcome.unwrap().recovered_seconds), (PlanState::Ended, Some(90.0)));
     assert_eq!(plans.orders(), []);
@@ -223,8 +232,8 @@ fn what_is_new_is_asked_for_and_of_two_who_approve_the_first_counts() {
     let reject = Request { id: "r".to_owned(), by: "ben".to_owned(), want: Want::Reject { plan: plan.id } };
     assert!(plans.request(&reject, at(20.0)).is_err());
     assert_eq!(plans.orders().len(), 1);
-    plans.reported(&report(&plan, Wanted::Do, Effect::Done, 21.0), at(22.0));
-    plans.hear(&over(&incident, 30.0), at(45.0));
+    plans.reported(&report(&plan, Wanted::Do, Effect::Done, 21.0), "edge-1", at(22.0));
+    hear(&mut plans, &over(&incident, 30.0), 45.0);
     let pattern = only(&plans).pattern.unwrap();
     assert_eq!((pattern.pattern.as_str(), pattern.known), ("U-1", false));
     // What a person names is known by that name.
@@ -261,13 +270,13 @@ fn what_did_not_help_is_taken_back_and_something_else_is_tried() {
     plans.diagnosed(&incident, Some(signature("cpu", 5.0)), offers, at(10.0));
     let first = only(&plans);
     assert_eq!(first.proposals[0].action, "limit");
-    plans.reported(&report(&first, Wanted::Do, Effect::Done, 11.0), at(12.0));
+    plans.reported(&report(&first, Wanted::Do, Effect::Done, 11.0), "edge-1", at(12.0));
     plans.pass(at(200.0));
     assert_eq!(only(&plans).state, PlanState::Verifying);
     plans.pass(at(311.0));
     let undoing = plans.orders();
     assert_eq!((undoing.len(), undoing[0].wanted), (1, Wanted::Undo));
-    plans.reported(&report(&first, Wanted::Undo, Effect::Done, 312.0), at(313.0));
+    plans.reported(&report(&first, Wanted::Undo, Effect::Done, 312.0), "edge-1", at(313.0));
     plans.pass(at(350.0));
     let second = plans.latest(incident.id).unwrap();
     assert_eq!((second.attempt, second.proposals[0].action.as_str()), (2, "restart"));
@@ -280,9 +289,9 @@ fn an_action_after_which_another_component_is_anomalous_made_things_worse() {
     let mut incident = incident(0.0);
     plans.diagnosed(&incident, Some(signature("cpu", 5.0)), vec![offered("limit", true)], at(10.0));
     let plan = only(&plans);
-    plans.reported(&report(&plan, Wanted::Do, Effect::Done, 11.0), at(12.0));
+    plans.reported(&report(&plan, Wanted::Do, Effect::Done, 11.0), "edge-1", at(12.0));
     incident.anomalies.push(anomaly("service/shop/pay", 15.0));
-    plans.hear(&incident, at(20.0));
+    hear(&mut plans, &incident, 20.0);
     assert_eq!(only(&plans).state, PlanState::Verifying, "it may be short");
     plans.pass(at(61.0));
     let plan = only(&plans);
@@ -332,14 +341,14 @@ fn who_takes_over_goes_on_with_what_was_written_down() {
     let (kept, _) = plans.changes();
     let text = serde_json::to_string(&plans.knowledge).unwrap();
     let knowledge: Knowledge = serde_json::from_str(&text).unwrap();
-    let mut next = Plans::new(vec![policy(Mode::Act)], knowledge, kept);
+    let mut next = Plans::new(vec![policy(Mode::Act)], knowledge, kept, at(15.0));
     assert_eq!(next.orders(), plans.orders());
-    next.hear(&incident, at(20.0));
+    hear(&mut next, &incident, 20.0);
     // Diagnosed once more, as after each start: what was ordered stays ordered, once.
     diagnose(&mut next, &incident, &["restart"], 21.0);
     assert_eq!(next.orders(), plans.orders());
-    next.reported(&report(&only(&next), Wanted::Do, Effect::Done, 11.0), at(22.0));
-    next.hear(&over(&incident, 20.0), at(35.0));
+    next.reported(&report(&only(&next), Wanted::Do, Effect::Done, 11.0), "edge-1", at(22.0));
+    hear(&mut next, &over(&incident, 20.0), 35.0);
     assert_eq!(only(&next).state, PlanState::Ended);
 }
 
@@ -351,13 +360,13 @@ fn what_was_done_is_taken_back_when_a_person_says_so_and_once() {
     let plan = only(&plans);
     let undo = Request { id: "u".to_owned(), by: "ana".to_owned(), want: Want::Undo { plan: plan.id } };
     assert!(plans.request(&undo, at(10.0)).unwrap_err().contains("nothing was done"));
-    plans.reported(&report(&plan, Wanted::Do, Effect::Done, 11.0), at(12.0));
-    plans.hear(&over(&incident, 20.0), at(35.0));
+    plans.reported(&report(&plan, Wanted::Do, Effect::Done, 11.0), "edge-1", at(12.0));
+    hear(&mut plans, &over(&incident, 20.0), 35.0);
     plans.request(&undo, at(40.0)).unwrap();
     assert_eq!(plans.orders()[0].wanted, Wanted::Undo);
     assert!(plans.request(&undo, at(41.0)).unwrap_err().contains("ana has had it taken back"));
     let gone = Report { effect: Effect::NotDone, ..report(&plan, Wanted::Undo, Effect::NotDone, 42.0) };
-    plans.reported(&gone, at(42.0));
+    plans.reported(&gone, "edge-1", at(42.0));
     let plan = only(&plans);
     assert_eq!((plan.state, plan.undone.unwrap().effect), (PlanState::Ended, Some(Effect::NotDone)));
 }
@@ -379,8 +388,8 @@ fn only_the_named_share_of_components_is_touched_at_once() {
     assert!(plan.reasons[0].contains("1 of 2 components"), "{plan:?}");
     // It is done once the other one is over.
     let done = plans.latest(first.id).unwrap().clone();
-    plans.reported(&report(&done, Wanted::Do, Effect::Done, 12.0), at(13.0));
-    plans.hear(&over(&first, 20.0), at(35.0));
+    plans.reported(&report(&done, Wanted::Do, Effect::Done, 12.0), "edge-1", at(13.0));
+    hear(&mut plans, &over(&first, 20.0), 35.0);
     assert_eq!(plans.latest(second.id).unwrap().state, PlanState::Acting);
 }
 
@@ -390,10 +399,10 @@ fn an_incident_that_waits_for_what_may_come_back_is_over_when_all_has_been_calm(
     let mut incident = incident(0.0);
     diagnose(&mut plans, &incident, &["restart", "reroute"], 10.0);
     let plan = only(&plans);
-    plans.reported(&report(&plan, Wanted::Do, Effect::Done, 11.0), at(12.0));
+    plans.reported(&report(&plan, Wanted::Do, Effect::Done, 11.0), "edge-1", at(12.0));
     incident.anomalies[0].closed = Some(at(40.0));
     incident.last_seen = at(25.0);
-    plans.hear(&incident, at(41.0));
+    hear(&mut plans, &incident, 41.0);
     assert_eq!(only(&plans).state, PlanState::Verifying);
     plans.pass(at(50.0));
     assert_eq!(only(&plans).outcome.unwrap().recovered_seconds, Some(14.0));
@@ -401,7 +410,7 @@ fn an_incident_that_waits_for_what_may_come_back_is_over_when_all_has_been_calm(
     assert_eq!(plans.plans.len(), 1, "nothing else is tried");
     // It comes back within the same incident.
     incident.anomalies[0].closed = None;
-    plans.hear(&incident, at(110.0));
+    hear(&mut plans, &incident, 110.0);
     assert_eq!(plans.latest(incident.id).unwrap().attempt, 2);
 }
 
@@ -417,9 +426,9 @@ fn what_a_person_was_right_about_is_learnt_though_the_cause_was_unknown() {
         let plan = only(&plans);
         if approved {
             plans.request(&approve(plan.id, "ana"), at(20.0)).unwrap();
-            plans.reported(&report(&plan, Wanted::Do, Effect::Done, 21.0), at(22.0));
+            plans.reported(&report(&plan, Wanted::Do, Effect::Done, 21.0), "edge-1", at(22.0));
         }
-        plans.hear(&over(&incident, 30.0), at(45.0));
+        hear(&mut plans, &over(&incident, 30.0), 45.0);
         plans.knowledge.patterns.all().len()
     };
     assert_eq!([learnt(true), learnt(false)], [1, 0]);

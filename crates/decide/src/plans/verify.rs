@@ -59,7 +59,7 @@ impl Plans {
         let step = if undoing { &plan.undone } else { &plan.done };
         let timeout = plan.chosen().map_or(0.0, |chosen| chosen.timeout_seconds);
         let Some(step) = step.as_ref().filter(|step| step.effect.is_none()) else { return };
-        if now.since(step.expires) < timeout + SILENT.as_secs_f64() {
+        if now.since(step.expires.max(self.since)) < timeout + SILENT.as_secs_f64() {
             return;
         }
         self.change(id, |plan| {
@@ -87,7 +87,7 @@ impl Plans {
             (Some(seconds), format!("all is well again, {seconds:.0} s after it was begun"))
         } else if let Some(component) = &worse {
             (None, format!("{component} has been anomalous since it was done"))
-        } else if now.since(began) >= GIVEN_UP.as_secs_f64() {
+        } else if now.since(began.max(self.since)) >= GIVEN_UP.as_secs_f64() {
             (None, format!("nothing is better after {} s", GIVEN_UP.as_secs()))
         } else {
             return;
@@ -96,7 +96,10 @@ impl Plans {
         let cost = plan.chosen().map_or(0.0, |chosen| chosen.cost_seconds);
         let time = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or(GIVEN_UP);
         let done = plan.done.as_ref().is_some_and(|step| step.effect == Some(Effect::Done));
-        let reward = done.then(|| reward(recovered_seconds.map(time), time(cost), worse));
+        let by_itself = recovered.is_some_and(|incident| {
+            incident.anomalies.iter().all(|one| one.closed.is_some_and(|closed| closed <= began))
+        });
+        let reward = (done && !by_itself).then(|| reward(recovered_seconds.map(time), time(cost), worse));
         self.finish(id, Outcome { recovered_seconds, worse, reward, notes: vec![note] }, now);
     }
 
@@ -108,7 +111,7 @@ impl Plans {
         let since = incident.anomalies.iter().find(|one| {
             one.closed.is_none()
                 && one.onset > began
-                && now.since(one.onset) >= LASTS.as_secs_f64()
+                && now.since(one.onset.max(self.since)) >= LASTS.as_secs_f64()
                 && !before.contains(&one.component)
         });
         since.map(|one| one.component.clone())
@@ -127,7 +130,9 @@ impl Plans {
         let Some(plan) = self.plans.get(&id) else { return };
         let changed = plan.done.as_ref().is_some_and(|step| step.effect != Some(Effect::NotDone));
         let helped = outcome.recovered_seconds.is_some() && !outcome.worse;
-        let undo = changed && !helped && plan.chosen().is_some_and(|chosen| chosen.can_undo);
+        // What is frozen stays as it is.
+        let may = self.knowledge.frozen.is_none();
+        let undo = may && changed && !helped && plan.chosen().is_some_and(|chosen| chosen.can_undo);
         self.change(id, |plan| {
             if let Some(name) = name {
                 let similarity = plan.pattern.as_ref().map_or(0.0, |seen| seen.similarity);
@@ -157,7 +162,8 @@ impl Plans {
         if let Some(signature) = signature.filter(|_| plan.confidence > 0.0 || confirmed) {
             if known.is_empty() {
                 begun = Some(self.knowledge.patterns.begin(signature));
-            } else {
+            } else if plan.attempt == 1 {
+                // Once for each incident.
                 self.knowledge.patterns.learn(&known, signature);
             }
             self.learnt = true;

@@ -7,6 +7,7 @@
 mod answer;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use larnax_act::Executor;
 use larnax_alert::Outbox;
 use larnax_alert::sinks::pause;
-use larnax_core::{Clock, Component, Timestamp};
+use larnax_core::{Clock, Component, Timestamp, Wanted};
 use larnax_notify::Identity;
 use larnax_serve::{Handler, LocalFuture};
 use larnax_session::open::{SILENT_HEARTBEATS, greet};
@@ -208,6 +209,7 @@ impl Worker {
         let mut offered = self.executor.offers();
         // What is said here and not heard by the hub, because the session ends, is asked for again in the next one.
         let (reported, mut reports) = mpsc::unbounded_channel();
+        let mut doing: BTreeSet<String> = BTreeSet::new();
         let mut number = 0;
         // The sequences of the delivery that is on its way.
         let mut on_its_way: Vec<u64> = Vec::new();
@@ -238,7 +240,12 @@ impl Worker {
                             let answer = answer::answer(&self.agent.borrow(), &pull, self.clock.now())?;
                             sender.send_encoded(answer).await?;
                         }
+                        // It was said again; its report is on its way.
+                        Heard::Message(FromHub::Command(command)) if doing.contains(&command.key) => {}
                         Heard::Message(FromHub::Command(command)) => {
+                            if command.wanted != Wanted::DryRun {
+                                doing.insert(command.key.clone());
+                            }
                             // Not within the session, whose end must not be the end of what was begun.
                             let (executor, reported) = (Rc::clone(&self.executor), reported.clone());
                             tokio::task::spawn_local(async move {
@@ -254,6 +261,7 @@ impl Worker {
                     self.health.borrow_mut().sent_bytes += sender.take_sent();
                 }
                 Some(report) = reports.recv() => {
+                    doing.remove(&report.key);
                     tracing::info!(key = report.key, effect = ?report.effect, message = report.message, "an order of the hub");
                     sender.send(&FromEdge::Report(report)).await?;
                     self.health.borrow_mut().sent_bytes += sender.take_sent();

@@ -36,6 +36,8 @@ struct Said {
     by: Option<String>,
     /// Which of the proposals, to approve another one than the first.
     action: Option<String>,
+    /// The plan's sequence as it was seen, to approve that and nothing else.
+    sequence: Option<u32>,
     /// The name of a pattern.
     name: Option<String>,
     /// Which components are to be silent, and for how long.
@@ -73,7 +75,10 @@ impl<'a> Wish<'a> {
             },
             Self::Freeze => Want::Freeze,
             Self::Thaw => Want::Thaw,
-            Self::Plan(id, "approve") => Want::Approve { plan: plan(id)?, action: said.action.clone() },
+            Self::Plan(id, "approve") => {
+                let (action, sequence) = (said.action.clone(), said.sequence);
+                Want::Approve { plan: plan(id)?, action, sequence }
+            }
             Self::Plan(id, "reject") => Want::Reject { plan: plan(id)? },
             Self::Plan(id, "undo") => Want::Undo { plan: plan(id)? },
             Self::Plan(id, _) => {
@@ -110,8 +115,7 @@ impl Hub {
             Ok(Answered::Yes(answer)) => json(&Told { answer }),
             Ok(Answered::No(answer)) => error(StatusCode::CONFLICT, answer),
             Ok(Answered::Later) => {
-                let message =
-                    "no hub acts now: it is written down, and the next hub that does will answer it";
+                let message = "no hub acts now; it is too late when one does in a minute, but what stops something holds";
                 error(StatusCode::GATEWAY_TIMEOUT, message.to_owned())
             }
             Err(problem) => unavailable(&problem),

@@ -102,7 +102,8 @@ fn propose(stage: &Stage, plan: &Plan, yes: bool) -> anyhow::Result<()> {
         if line()?.to_lowercase().starts_with('n') { "reject" } else { "approve" }
     };
     let path = format!("/api/v1/plans/{}/{what}", plan.id);
-    match stage.post::<Told>(&path, &json!({ "by": "demo" })) {
+    let seen = (what == "approve").then_some(plan.sequence);
+    match stage.post::<Told>(&path, &json!({ "by": "demo", "sequence": seen })) {
         Ok(told) => tell(&format!("           {}\n", told.answer)),
         // Somebody may have clicked meanwhile.
         Err(error) => tell(&format!("           {error:#}\n")),

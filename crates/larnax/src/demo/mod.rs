@@ -25,8 +25,8 @@ Examples:
   larnax demo --page 127.0.0.1:7676    with the page there
 
 Starts the shop of `larnax shop`, watches it, breaks something, and shows what Larnax does about it. The first time it asks; the
-second time it knows the fault by the name that was given to it. Everything is ended with the command. What is learnt is kept in
-the state, so that the next demo begins at once. Approve, reject and undo here, on the page, or by `larnax plans`.
+second time it knows the fault by the name that was given to it. Everything is ended with the command, and nothing is left, unless
+--state says where what is learnt is to be kept. Approve, reject and undo here, on the page, or by `larnax plans`.
 Exit codes: 0 all was well again both times, 1 not.";
 
 /// What is broken where nobody says.
@@ -54,7 +54,7 @@ pub(crate) struct DemoArgs {
     /// Where the page and the API are
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR")]
     page: larnax_spec::Listen,
-    /// The folder for what is learnt [default: `demo` in that of `larnax up`]
+    /// A folder in which what is learnt is kept, for another demo
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! The shop, and the Larnax that watches it. Both end with the demo, however that comes.
+//! The shop, and the Larnax that watches it. Both end with the demo, however that comes, and leave nothing behind.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use larnax_core::Incident;
 use larnax_edge_role::server::api::{ComponentReport, StatusReport};
 use larnax_shop::{Shop, ShopOptions};
-use larnax_spec::{Environment, Listen};
+use larnax_spec::Listen;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -33,17 +33,46 @@ pub(super) struct Stage {
     watcher: Child,
     ask: AskArgs,
     log: PathBuf,
+    place: Place,
+}
+
+/// Where all of it is.
+#[derive(Clone)]
+struct Place {
+    state: PathBuf,
+    /// Whether nobody asked for it to be kept.
+    temporary: bool,
+}
+
+impl Place {
+    fn of(state: Option<PathBuf>) -> anyhow::Result<Self> {
+        let temporary = state.is_none();
+        let state = match state {
+            Some(state) => std::path::absolute(state)?,
+            None => std::env::temp_dir().join(format!("larnax-demo-{}", std::process::id())),
+        };
+        std::fs::create_dir_all(&state).with_context(|| format!("{} can't be made", state.display()))?;
+        Ok(Self { state, temporary })
+    }
+
+    fn shop(&self) -> PathBuf {
+        self.state.join("shop")
+    }
+
+    /// Once all that was started has ended.
+    fn clear(&self) {
+        if self.temporary {
+            let _ = std::fs::remove_dir_all(&self.state);
+        }
+    }
 }
 
 impl Stage {
     pub(super) fn open(state: Option<PathBuf>, page: Listen) -> anyhow::Result<Self> {
-        let state = match state {
-            Some(state) => std::path::absolute(state)?,
-            None => Environment::of_process().state_dir().join("demo"),
-        };
-        std::fs::create_dir_all(&state).with_context(|| format!("{} can't be made", state.display()))?;
+        let place = Place::of(state)?;
+        let state = place.state.clone();
         let program = std::env::current_exe().context("the program does not know where it is")?;
-        if let Some(shop) = Shop::open(state.join("shop"))? {
+        if let Some(shop) = Shop::open(place.shop())? {
             if shop.is_whole() {
                 bail!("a demo runs in {} already; give another --state", state.display());
             }
@@ -52,7 +81,7 @@ impl Stage {
         let shop = Shop::start(&ShopOptions {
             program: program.clone(),
             arguments: vec!["shop".to_owned(), "serve".to_owned()],
-            folder: state.join("shop"),
+            folder: place.shop(),
             port: 0,
             seed: 1,
             requests_per_second: ShopOptions::REQUESTS_PER_SECOND,
@@ -77,9 +106,9 @@ impl Stage {
             .stderr(log_file)
             .spawn()
             .context("the program can't be started a second time")?;
-        end_with_this(watcher.id());
+        end_with_this(watcher.id(), place.clone());
         let ask = AskArgs { url: format!("http://{listen}"), token_file: None, output: Output::Table };
-        let mut stage = Self { shop, watcher, ask, log };
+        let mut stage = Self { shop, watcher, ask, log, place };
         stage.wait_until_it_answers()?;
         Ok(stage)
     }
@@ -177,8 +206,8 @@ impl Stage {
 /// The code that shells give to what a signal has ended, without the signal's number.
 const ENDED: i32 = 130;
 
-/// Whoever ends the demo ends what it has started: the shop sees its orderer's end by itself, the agent has to be told.
-fn end_with_this(watcher: u32) {
+/// Whoever ends the demo ends what it has started.
+fn end_with_this(watcher: u32, place: Place) {
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let ended = runtime.and_then(|runtime| {
@@ -196,6 +225,10 @@ fn end_with_this(watcher: u32) {
         });
         if ended.is_ok() {
             terminate(watcher);
+            if let Ok(Some(shop)) = Shop::open(place.shop()) {
+                let _ = shop.stop();
+            }
+            place.clear();
             std::process::exit(ENDED);
         }
     });
@@ -218,5 +251,9 @@ impl Drop for Stage {
         }
         let _ = self.watcher.kill();
         let _ = self.watcher.wait();
+        if let Ok(Some(shop)) = Shop::open(self.place.shop()) {
+            let _ = shop.stop();
+        }
+        self.place.clear();
     }
 }

@@ -134,15 +134,16 @@ pub(crate) fn plans(args: &PlansArgs) -> anyhow::Result<ExitCode> {
             print(to.output, &plan, show::show)?;
         }
         PlansCommand::Approve { id, action } => {
-            let id = named(to, id.as_deref(), "no plan waits for an answer", waits)?;
-            said(to, &format!("/api/v1/plans/{id}/approve"), json!({ "by": by(), "action": action }))?;
+            let (id, sequence) = named(to, id.as_deref(), "no plan waits for an answer", waits)?;
+            let body = json!({ "by": by(), "action": action, "sequence": sequence });
+            said(to, &format!("/api/v1/plans/{id}/approve"), body)?;
         }
         PlansCommand::Try { id, action } => {
-            let id = named(to, id.as_deref(), "no plan waits for an answer", waits)?;
+            let (id, _) = named(to, id.as_deref(), "no plan waits for an answer", waits)?;
             said(to, &format!("/api/v1/plans/{id}/try"), json!({ "action": action }))?;
         }
         PlansCommand::Reject { id } => {
-            let id = named(to, id.as_deref(), "no plan waits for an answer", waits)?;
+            let (id, _) = named(to, id.as_deref(), "no plan waits for an answer", waits)?;
             said(to, &format!("/api/v1/plans/{id}/reject"), json!({ "by": by() }))?;
         }
         PlansCommand::Undo { id } => {
@@ -190,16 +191,21 @@ fn one(to: &AskArgs, none: &str, fits: impl Fn(&Plan) -> bool) -> anyhow::Result
     latest.into_iter().find(fits).ok_or_else(|| anyhow::anyhow!("{none}"))
 }
 
-/// The id that was given, or that of the only plan that fits: nobody should approve what they have not seen.
-fn named(to: &AskArgs, id: Option<&str>, none: &str, fits: impl Fn(&Plan) -> bool) -> anyhow::Result<String> {
+/// The id that was given, or that of the only plan that fits, as it is now: nobody should approve what they have not seen.
+fn named(
+    to: &AskArgs,
+    id: Option<&str>,
+    none: &str,
+    fits: impl Fn(&Plan) -> bool,
+) -> anyhow::Result<(String, Option<u32>)> {
     if let Some(id) = id {
-        return Ok(id.to_owned());
+        return Ok((id.to_owned(), None));
     }
     let open: Vec<Plan> = ask(to, "/api/v1/plans?limit=1000&state=open")?;
     let fitting: Vec<&Plan> = open.iter().filter(|plan| fits(plan)).collect();
     match fitting.as_slice() {
         [] => anyhow::bail!("{none}"),
-        [plan] => Ok(plan.id.to_string()),
+        [plan] => Ok((plan.id.to_string(), Some(plan.sequence))),
         several => {
             let all: Vec<String> = several
                 .iter()
