@@ -8,21 +8,46 @@ use serde_json::{Value, json};
 
 use super::follow::Arm;
 
-/// What was done to a shop.
+/// What a shop was made to do.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Made {
+    /// Something wrong.
+    Wrong(Fault, Service),
+    /// Something odd. The fault is that after whose rounds it came.
+    Odd(Decoy, Option<Service>, Fault),
+}
+
+/// A round.
 pub(super) struct What {
     pub(super) arm: Arm,
-    pub(super) fault: Option<Fault>,
-    pub(super) decoy: Option<Decoy>,
-    pub(super) on: Option<Service>,
-    /// The fault after whose rounds a decoy came.
-    pub(super) after: Option<Fault>,
+    pub(super) made: Made,
     /// From 1.
     pub(super) round: u64,
 }
 
+impl What {
+    pub(super) fn fault(&self) -> Option<Fault> {
+        match self.made {
+            Made::Wrong(fault, _) => Some(fault),
+            Made::Odd(..) => None,
+        }
+    }
+
+    /// The service that has a fault.
+    pub(super) fn broken(&self) -> Option<Service> {
+        match self.made {
+            Made::Wrong(_, service) => Some(service),
+            Made::Odd(..) => None,
+        }
+    }
+}
+
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.fault.map(Fault::name).or(self.decoy.map(Decoy::name)).unwrap_or_default();
+        let name = match self.made {
+            Made::Wrong(fault, _) => fault.name(),
+            Made::Odd(decoy, ..) => decoy.name(),
+        };
         write!(f, "{}: round {} of {name}", self.arm.name(), self.round)
     }
 }
@@ -78,12 +103,16 @@ pub(super) fn row(what: &What, seen: &Seen) -> Value {
     let opened = incident.map(|incident| incident.opened);
     let began = done.and_then(begun);
     let made = first.map(|plan| plan.made);
+    let (decoy, on, after_fault) = match what.made {
+        Made::Wrong(_, on) => (None, Some(on), None),
+        Made::Odd(decoy, on, after) => (Some(decoy), on, Some(after)),
+    };
     let mut row = json!({
         "arm": what.arm.name(),
-        "fault": what.fault.map(Fault::name),
-        "decoy": what.decoy.map(Decoy::name),
-        "after_fault": what.after.map(Fault::name),
-        "on": what.on.map(Service::name),
+        "fault": what.fault().map(Fault::name),
+        "decoy": decoy.map(Decoy::name),
+        "after_fault": after_fault.map(Fault::name),
+        "on": on.map(Service::name),
         "round": what.round,
         "incidents": seen.incidents.len(),
         "alerted": seen.incidents.iter().any(|incident| incident.alerted),
@@ -95,7 +124,7 @@ pub(super) fn row(what: &What, seen: &Seen) -> Value {
         "begun_after": began.map(after),
         "begun_after_onset": began.and_then(after_onset),
         "restarted_after": seen.restarted.map(after),
-        "over_after": what.fault.and(seen.over).map(after),
+        "over_after": what.fault().and(seen.over).map(after),
         "well_after": seen.well().map(after),
         "unserved": seen.unserved,
         "unserved_since_acting": seen.unserved_before_acting.map(|before| seen.unserved.saturating_sub(before)),
@@ -108,13 +137,13 @@ pub(super) fn row(what: &What, seen: &Seen) -> Value {
     if let Some(plan) = done.or(first) {
         let action = plan.chosen().map(|chosen| chosen.action.as_str());
         let pattern = plan.pattern.as_ref().filter(|pattern| pattern.known);
-        let is_there = what.on.is_some_and(|on| plan.component.as_str() == on.component());
-        let remedy = what.fault.map(Fault::remedy);
+        let is_there = what.broken().is_some_and(|on| plan.component.as_str() == on.component());
+        let remedy = what.fault().map(Fault::remedy);
         row["pattern"] = json!(plan.pattern.as_ref().map(|pattern| &pattern.pattern));
         row["known"] = json!(pattern.is_some());
         row["name_right"] =
-            json!(pattern.is_some_and(|one| Some(one.pattern.as_str()) == what.fault.map(Fault::name)));
-        row["component_right"] = json!(is_there && what.fault.is_some());
+            json!(pattern.is_some_and(|one| Some(one.pattern.as_str()) == what.fault().map(Fault::name)));
+        row["component_right"] = json!(is_there);
         row["action"] = json!(action);
         row["action_right"] = json!(remedy.is_some() && action == remedy.map(|remedy| remedy.name()));
         row["by"] = json!(done.and_then(|plan| plan.decision.as_ref()).map(|decision| &decision.by));
@@ -182,14 +211,7 @@ mod tests {
     }
 
     fn what(fault: Fault) -> What {
-        What {
-            arm: Arm::Mend,
-            fault: Some(fault),
-            decoy: None,
-            on: Some(Service::Stock),
-            after: None,
-            round: 2,
-        }
+        What { arm: Arm::Mend, made: Made::Wrong(fault, Service::Stock), round: 2 }
     }
 
     fn seen(incidents: Vec<Incident>, plans: Vec<Plan>) -> Seen {
@@ -222,7 +244,8 @@ mod tests {
 
     #[test]
     fn nothing_is_right_about_a_decoy() {
-        let decoy = What { fault: None, decoy: Some(Decoy::CpuSpike), ..what(Fault::Stop) };
+        let decoy =
+            What { made: Made::Odd(Decoy::CpuSpike, Some(Service::Stock), Fault::Stop), ..what(Fault::Stop) };
         let row = row(&decoy, &seen(Vec::new(), vec![plan(1, "service/shop/stock", "restart", Some(11))]));
         assert_eq!((&row["action_right"], &row["component_right"]), (&json!(false), &json!(false)));
         assert_eq!((&row["name_right"], &row["over_after"]), (&json!(false), &Value::Null));

@@ -6,13 +6,13 @@ use std::sync::Mutex;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use larnax_shop::{Decoy, Fault, Order, Service, Shop};
 use larnax_test_peers::Agent;
 use serde_json::Value;
 
 use super::follow::{self, Arm, Round};
-use super::judge::{self, Seen, What};
+use super::judge::{self, Made, Seen, What};
 use crate::bench::shop::{self, trial};
 
 /// A fault lasts so long if nobody ends it, in seconds.
@@ -69,15 +69,8 @@ impl Lane<'_> {
                 self.round(&agent, shop, &what)?;
             }
             for (other, decoy) in Decoy::ALL.into_iter().enumerate() {
-                let on = Service::ALL[(number + other) % Service::ALL.len()];
-                let what = What {
-                    arm: Arm::Mend,
-                    fault: None,
-                    decoy: Some(decoy),
-                    on: decoy.usual_place().map(|_| on),
-                    after: Some(*fault),
-                    round: 1,
-                };
+                let on = decoy.usual_place().map(|_| Service::ALL[(number + other) % Service::ALL.len()]);
+                let what = What { arm: Arm::Mend, made: Made::Odd(decoy, on, *fault), round: 1 };
                 self.round(&agent, shop, &what)?;
             }
         }
@@ -102,7 +95,7 @@ impl Lane<'_> {
     /// A fault, elsewhere with each round; all that is compared with the first round is where that was.
     fn what(&self, arm: Arm, fault: Fault, round: u64) -> What {
         let on = shop::place(fault, self.first + fault as u64 + round - 1);
-        What { arm, fault: Some(fault), decoy: None, on: Some(on), after: None, round }
+        What { arm, made: Made::Wrong(fault, on), round }
     }
 
     /// An agent with what was learnt of a well shop, that has seen this one for long enough.
@@ -115,19 +108,17 @@ impl Lane<'_> {
     }
 
     fn round(&self, agent: &Agent, shop: &Shop, what: &What) -> Result<()> {
+        self.in_time(what)?;
         let apart = follow::wait_until_apart(agent, APART, APART_WITHIN)?;
         let _mine = self.turn.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if Instant::now() > self.until {
-            bail!("the time was over before {what}");
-        }
+        self.in_time(what)?;
         // The others' turn may have taken long.
         let calm = apart && trial::is_calm(agent);
         let unserved = follow::unserved(shop).unwrap_or_default();
         let since = trial::now(agent);
-        let broke = match (what.fault, what.on, what.decoy) {
-            (Some(fault), Some(on), _) => shop.inject(on, &Order::new(fault, LASTS)).map(|_| ()),
-            (_, on, Some(decoy)) => shop.decoy(decoy, on, DECOY.as_secs_f64()),
-            _ => bail!("neither a fault nor a decoy"),
+        let broke = match what.made {
+            Made::Wrong(fault, on) => shop.inject(on, &Order::new(fault, LASTS)).map(|_| ()),
+            Made::Odd(decoy, on, _) => shop.decoy(decoy, on, DECOY.as_secs_f64()),
         };
         if let Err(error) = broke {
             // Where little memory or disk is left, a shop refuses what would take the rest.
@@ -137,7 +128,7 @@ impl Lane<'_> {
             self.keep(row);
             return Ok(());
         }
-        let broken = what.on.filter(|_| what.fault.is_some());
+        let broken = what.broken();
         let least = if broken.is_some() { Duration::ZERO } else { DECOY };
         let seen = Round { agent, shop, arm: what.arm, broken, since, least, unserved }.follow();
         // Whatever became of it, the next one begins with a shop that is well.
@@ -148,9 +139,14 @@ impl Lane<'_> {
         let mut row = judge::row(what, &seen);
         row["disturbed"] = (!calm).into();
         self.keep(row);
-        if let (Arm::Mend, Some(fault), Some(_)) = (what.arm, what.fault, seen.well()) {
+        if let (Arm::Mend, Some(fault), Some(_)) = (what.arm, what.fault(), seen.well()) {
             follow::name(agent, &seen, fault.name())?;
         }
+        Ok(())
+    }
+
+    fn in_time(&self, what: &What) -> Result<()> {
+        ensure!(Instant::now() <= self.until, "the time was over before {what}");
         Ok(())
     }
 
