@@ -137,6 +137,14 @@ fn harm(calm: &[&Value]) -> String {
         count(&|row| is_fault(row) && row["worse"] == true && row["rolled_back"] == true),
         count(&|row| is_fault(row) && has_acted(row) && !is_right(row)),
     );
+    let learnt = |row: &Value| is_fault(row) && round(row) > LEARNT_AFTER;
+    let right = count(&|row| learnt(row) && is_right(row));
+    let of = count(&|row| learnt(row) || (row["decoy"].is_string() && has_acted(row)));
+    let _ = writeln!(
+        text,
+        "Right from time {} on, where each decoy that was acted on is wrong: {right} of {of}.",
+        LEARNT_AFTER + 1
+    );
     let restarted: Vec<&Value> = calm.iter().filter(is(Arm::RestartAll)).copied().collect();
     let cost = sorted(restarted.iter().filter_map(|row| row["unserved_since_acting"].as_f64()));
     let _ = writeln!(
@@ -222,6 +230,7 @@ mod tests {
         assert!(text.contains("begun after 5.0 s (median) and 5.0 s (95 %), 5 times"), "{text}");
         assert!(text.contains("Worse after an action: 1 of 6, of which taken back: 0."), "{text}");
         assert!(text.contains("or elsewhere: 1."), "{text}");
+        assert!(text.contains("acted on is wrong: 1 of 1."), "{text}");
         assert!(text.contains("ended 1 of 1; from then on 30 customers"), "{text}");
     }
 
@@ -241,6 +250,10 @@ mod tests {
         };
         let text = table(&json!({ "rows": [decoy(0, 9), decoy(1, 0), decoy(1, 9)] }));
         assert!(text.contains("| restart | 3 | 3 | 2 | 1 |"), "{text}");
+        assert!(
+            text.contains("Right from time 6 on, where each decoy that was acted on is wrong: 0 of 2."),
+            "{text}"
+        );
     }
 
     #[test]
