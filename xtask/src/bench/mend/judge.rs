@@ -3,7 +3,7 @@
 use std::fmt;
 
 use larnax_core::{Incident, Plan, Timestamp};
-use larnax_shop::{Decoy, Fault, Service};
+use larnax_shop::{Decoy, Fault, Remedy, Service};
 use serde_json::{Value, json};
 
 use super::follow::Arm;
@@ -146,6 +146,9 @@ pub(super) fn row(what: &What, seen: &Seen) -> Value {
         row["component_right"] = json!(is_there);
         row["action"] = json!(action);
         row["action_right"] = json!(remedy.is_some() && action == remedy.map(|remedy| remedy.name()));
+        // A roll-back starts a process too.
+        let ends = action.and_then(|action| action.parse::<Remedy>().ok()).zip(what.fault());
+        row["would_end_it"] = json!(is_there && ends.is_some_and(|(remedy, fault)| remedy.ends(fault)));
         row["by"] = json!(done.and_then(|plan| plan.decision.as_ref()).map(|decision| &decision.by));
         row["recovered_seconds"] =
             json!(seen.plans.iter().find_map(|plan| plan.outcome.as_ref()?.recovered_seconds));
@@ -231,6 +234,16 @@ mod tests {
         assert_eq!((&row["noticed_after"], &row["proposed_after"]), (&json!(5.0), &json!(9.0)));
         assert_eq!((&row["begun_after"], &row["begun_after_onset"]), (&json!(11.0), &json!(9.0)));
         assert_eq!((&row["actions"], &row["by"]), (&json!(2), &json!("policy")));
+    }
+
+    #[test]
+    fn what_ends_a_fault_by_the_way_is_not_right_and_is_told_apart() {
+        let there = vec![plan(1, "service/shop/stock", "roll-back", Some(11))];
+        let elsewhere = vec![plan(1, "service/shop/web", "roll-back", Some(11))];
+        let of = |plans| row(&what(Fault::Stop), &seen(vec![incident(2, 15)], plans));
+        let (there, elsewhere) = (of(there), of(elsewhere));
+        assert_eq!((&there["action_right"], &there["would_end_it"]), (&json!(false), &json!(true)));
+        assert_eq!(elsewhere["would_end_it"], json!(false));
     }
 
     #[test]
