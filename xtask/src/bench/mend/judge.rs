@@ -125,7 +125,7 @@ pub(super) fn row(what: &What, seen: &Seen) -> Value {
         "begun_after_onset": began.and_then(after_onset),
         "restarted_after": seen.restarted.map(after),
         "over_after": what.fault().and(seen.over).map(after),
-        "well_after": seen.well().map(after),
+        "well_after": what.fault().and(seen.well()).map(after),
         "unserved": seen.unserved,
         "unserved_since_acting": seen.unserved_before_acting.map(|before| seen.unserved.saturating_sub(before)),
         "actions": seen.plans.iter().filter(|plan| begun(plan).is_some()).count(),

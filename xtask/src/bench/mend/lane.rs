@@ -21,8 +21,10 @@ const LASTS: f64 = 300.0;
 const APART: Duration = Duration::from_secs(125);
 /// How long that may take. After it the round is disturbed.
 const APART_WITHIN: Duration = Duration::from_secs(420);
-/// How long a decoy is looked at: a diagnosis is made again after 30 s.
-const DECOY: Duration = Duration::from_secs(45);
+/// How long a decoy lasts that lasts, in seconds.
+const DECOY_LASTS: f64 = 30.0;
+/// How long it is looked at: its end is a part of it, and a diagnosis is made again after 30 s.
+const DECOY: Duration = Duration::from_secs(60);
 
 /// One shop.
 pub(super) struct Lane<'a> {
@@ -118,7 +120,7 @@ impl Lane<'_> {
         let since = trial::now(agent);
         let broke = match what.made {
             Made::Wrong(fault, on) => shop.inject(on, &Order::new(fault, LASTS)).map(|_| ()),
-            Made::Odd(decoy, on, _) => shop.decoy(decoy, on, DECOY.as_secs_f64()),
+            Made::Odd(decoy, on, _) => shop.decoy(decoy, on, DECOY_LASTS),
         };
         if let Err(error) = broke {
             // Where little memory or disk is left, a shop refuses what would take the rest.
