@@ -72,7 +72,7 @@ const RUNS: usize = 10;
 
 /// Faults that are another one of the shop's to all who look at metrics: the same cpu, a little later; the same silence; the same late
 /// messages, but for those that are so late that they are given up. Without them there are ten.
-const TWINS: [Fault; 3] = [Fault::CpuLeak, Fault::Freeze, Fault::LinkLoss];
+pub(super) const TWINS: [Fault; 3] = [Fault::CpuLeak, Fault::Freeze, Fault::LinkLoss];
 
 /// Measures, prints the tables and keeps the raw results.
 pub(crate) fn run(options: &Options) -> Result<()> {

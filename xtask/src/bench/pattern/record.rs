@@ -60,7 +60,7 @@ fn lane(
         return Ok(());
     }
     let folder = tempfile::tempdir()?;
-    let shop = shop::open(seed, program, folder.path())?;
+    let shop = shop::open(seed, program, folder.path(), false)?;
     let mut agent = shop::watch(&shop);
     agent.terminate();
     for fault in faults {

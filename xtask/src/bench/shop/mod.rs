@@ -124,7 +124,7 @@ fn lane(seed: u64, program: &Path, learnt: &Path, faults: &[Fault], turn: &Mutex
         return Ok(Vec::new());
     }
     let folder = tempfile::tempdir()?;
-    let shop = open(seed, program, folder.path())?;
+    let shop = open(seed, program, folder.path(), false)?;
     let mut agent = watch(&shop);
     agent.terminate();
     let mut rows = Vec::new();
@@ -170,7 +170,7 @@ fn lane(seed: u64, program: &Path, learnt: &Path, faults: &[Fault], turn: &Mutex
 /// Has an agent learn a shop that is well, for so long.
 pub(super) fn learn(seed: u64, time: Duration, program: &Path, learnt: &Path) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let shop = open(seed, program, folder.path())?;
+    let shop = open(seed, program, folder.path(), false)?;
     let mut agent = watch(&shop);
     eprintln!("learning a well shop for {} s", time.as_secs());
     sleep(time);
@@ -182,7 +182,8 @@ pub(super) fn learn(seed: u64, time: Duration, program: &Path, learnt: &Path) ->
     Ok(())
 }
 
-pub(super) fn open(seed: u64, program: &Path, folder: &Path) -> Result<Shop> {
+/// A shop; `acts` lets Larnax mend in it what it is sure of.
+pub(super) fn open(seed: u64, program: &Path, folder: &Path, acts: bool) -> Result<Shop> {
     Ok(Shop::start(&ShopOptions {
         program: program.to_owned(),
         arguments: vec!["shop".to_owned(), "serve".to_owned()],
@@ -191,12 +192,17 @@ pub(super) fn open(seed: u64, program: &Path, folder: &Path) -> Result<Shop> {
         seed,
         requests_per_second: ShopOptions::REQUESTS_PER_SECOND,
         leased: true,
-        acts: false,
+        acts,
     })?)
 }
 
 pub(super) fn watch(shop: &Shop) -> Agent {
-    Agent::start("larnax", &["up", "--config", &shop.config_file().display().to_string()])
+    watch_by(&shop.config_file())
+}
+
+/// An agent with a config of its own.
+pub(super) fn watch_by(config: &Path) -> Agent {
+    Agent::start("larnax", &["up", "--config", &config.display().to_string()])
 }
 
 /// Starts the agent anew, with what was learnt.

@@ -108,7 +108,7 @@ fn uptime(agent: &Agent) -> f64 {
     time(&status["now"]).since(time(&status["started"]))
 }
 
-fn is_calm(agent: &Agent) -> bool {
+pub(in crate::bench) fn is_calm(agent: &Agent) -> bool {
     let all = agent.json("/api/v1/components");
     let normal = |all: &Vec<Value>| all.iter().all(|component| component["state"] == "normal");
     let open = agent.json("/api/v1/incidents?state=open");
@@ -116,7 +116,7 @@ fn is_calm(agent: &Agent) -> bool {
 }
 
 /// By the agent's clock.
-fn now(agent: &Agent) -> Timestamp {
+pub(in crate::bench) fn now(agent: &Agent) -> Timestamp {
     time(&agent.json("/api/v1/status")["now"])
 }
 
