@@ -35,6 +35,9 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// Plans are kept in memory for so long after they ended, or for as long as a policy counts them.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3_600);
 
+/// So long after it has ended an incident without a plan may still be what another one was merged into.
+const MERGED_WITHIN: Duration = Duration::from_secs(600);
+
 /// Something that an agent can do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Offered {
@@ -227,18 +230,22 @@ impl Plans {
                 Some(PlanState::Ended) | None => {}
             }
         }
-        let again: Vec<IncidentId> =
-            self.matters.keys().copied().filter(|id| self.is_to_try_again(*id, now)).collect();
-        for incident in again {
+        // Of thousands of incidents few have a plan.
+        let planned: BTreeSet<IncidentId> = self.plans.values().map(|plan| plan.incident).collect();
+        for incident in planned.into_iter().filter(|id| self.is_to_try_again(*id, now)).collect::<Vec<_>>() {
             self.propose(incident, now);
         }
+        self.forget(now);
+    }
+
+    fn forget(&mut self, now: Timestamp) {
         let rules = self.policies.iter().flat_map(|policy| [policy.within.0, policy.cooldown.0]);
         let kept = now.minus(rules.fold(REMEMBERED, Duration::max));
         self.plans.retain(|_, plan| plan.ended.is_none_or(|ended| ended > kept));
-        let plans = &self.plans;
+        let planned: BTreeSet<IncidentId> = self.plans.values().map(|plan| plan.incident).collect();
+        let lately = now.minus(MERGED_WITHIN);
         self.matters.retain(|id, matter| {
-            matter.incident.closed.is_none_or(|closed| closed > kept)
-                || plans.values().any(|plan| plan.incident == *id && plan.ended.is_none())
+            matter.incident.closed.is_none_or(|closed| closed > lately) || planned.contains(id)
         });
     }
 
