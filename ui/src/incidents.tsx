@@ -4,6 +4,7 @@ import type { ComponentChildren, JSX } from 'preact';
 import * as api from './api';
 import { PlanWord, WhatCanBeDone, latest } from './plan';
 import { Sentence } from './sentence';
+import { Answer, useWish } from './wish';
 import { clock, number, signed, span } from './words';
 
 /** How many ended incidents are listed. */
@@ -34,6 +35,7 @@ export function Incidents(props: {
       {shown.map((incident) => (
         <Incident key={incident.id} incident={incident} now={now} plan={latest(plans, incident.id)}>
           <WhatCanBeDone incident={incident} plans={plans} learnt={props.learnt} now={now} onChange={props.onChange} />
+          {!incident.closed && <Normal incident={incident} onChange={props.onChange} />}
         </Incident>
       ))}
       {ended.length > 0 && <h2>Ended incidents</h2>}
@@ -96,6 +98,27 @@ function Incident(props: { incident: api.Incident; plan?: api.Plan; now: string;
         </ul>
       )}
     </article>
+  );
+}
+
+/** What somebody says who knows better. */
+function Normal({ incident, onChange }: { incident: api.Incident; onChange: () => void }) {
+  const { wish, said, waiting } = useWish(onChange);
+  const lasts = incident.anomalies.some((anomaly) => !anomaly.closed);
+  if (!lasts && !said) return null;
+  const all = components(incident).map(short).join(', ');
+  const say = () =>
+    confirm(`What ${all} ${incident.anomalies.length === 1 ? 'does' : 'do'} now is normal, from now on?`) &&
+    wish(`incidents/${incident.id}/normal`);
+  return (
+    <div class="normal">
+      {lasts && (
+        <button class="plain" onClick={say} disabled={waiting}>
+          This is normal
+        </button>
+      )}
+      <Answer said={said} />
+    </div>
   );
 }
 

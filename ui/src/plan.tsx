@@ -71,6 +71,7 @@ function Plan({ plan, incident, learnt, now, onChange }: Props & { plan: api.Pla
           key={one.action}
           one={one}
           onApprove={asked && !learnt?.frozen_by ? () => approve(one) : undefined}
+          onTry={waits ? () => wish(`${path}/try`, { action: one.action }) : undefined}
           waiting={waiting}
         />
       ))}
@@ -153,8 +154,8 @@ function Pattern({ plan, learnt, children }: { plan: api.Plan; learnt: api.Learn
   );
 }
 
-function Proposal(props: { one: api.Proposal; onApprove?: () => void; waiting: boolean }) {
-  const { one, onApprove, waiting } = props;
+function Proposal(props: { one: api.Proposal; onApprove?: () => void; onTry?: () => void; waiting: boolean }) {
+  const { one, onApprove, onTry, waiting } = props;
   const expected = expectation(one);
   const figures = `from −1, it makes things worse, to +1, all is well at once: ${signed(one.expected)} ± ${one.error.toFixed(1)}`;
   return (
@@ -173,6 +174,11 @@ function Proposal(props: { one: api.Proposal; onApprove?: () => void; waiting: b
           {one.can_undo ? 'can be taken back' : "can't be taken back"} · done by {one.agent}
         </small>
         {(one.why?.length ?? 0) > 0 && <small><Sentence text={one.why?.join('; ') ?? ''} /></small>}
+        {onTry && (
+          <button class="plain" onClick={onTry} disabled={waiting} aria-label={`What would ${one.action} do now?`}>
+            What would it do now?
+          </button>
+        )}
       </div>
       {onApprove && (
         <button class="approve" onClick={onApprove} disabled={waiting} aria-label={`Approve ${one.action}`}>

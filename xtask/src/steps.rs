@@ -82,7 +82,8 @@ pub(crate) const STEPS: &[Step] = &[
 
 /// The tests of a crate against a real peer, compiled with its feature `with-peers`: without peers, no other step can run them.
 /// Crate and test.
-const WITH_PEERS: [(&str, &str); 2] = [("larnax-store", "postgres"), ("larnax-bus", "rabbitmq")];
+const WITH_PEERS: [(&str, &str); 3] =
+    [("larnax-store", "postgres"), ("larnax-bus", "rabbitmq"), ("larnax-act", "conformance")];
 
 fn format() -> Result<Outcome> {
     cargo::run(&mut cargo(&["fmt", "--all", "--check"])).map(|()| Outcome::Passed)

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod killed;
+#[cfg(feature = "with-peers")]
+mod machines;
 mod outside;
 #[path = "../support/mod.rs"]
 mod support;

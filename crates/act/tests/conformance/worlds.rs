@@ -9,11 +9,13 @@ use larnax_act::{Offered, Task};
 use larnax_core::Wanted;
 use larnax_spec::{
     Action, CommandAction, Receiver as To, RecordAction, RestartAction, Signal, SignalAction, SystemdVerb,
-    VirshVerb, WebhookAction,
+    WebhookAction,
 };
 use rustix::process::{Pid, Signal as Kernel, kill_process};
 
-use crate::outside::{Limits, Machines, Units};
+#[cfg(feature = "with-peers")]
+use crate::machines::Machines;
+use crate::outside::{Limits, Units};
 use crate::support::{Service, action, eventually, offered, order, state_of};
 use crate::webhook::Receiver;
 
@@ -54,9 +56,12 @@ pub fn all() -> Vec<Make> {
         |folder| Some(Box::new(Limits::in_files(folder))),
         |folder| Some(Box::new(Limits::of_the_kernel(folder)?)),
         |folder| Some(Box::new(Asked { folder: folder.to_owned(), receiver: Receiver::start() })),
-        |folder| Some(Box::new(Machines::at(folder, VirshVerb::Suspend)?)),
-        |folder| Some(Box::new(Machines::at(folder, VirshVerb::Start)?)),
-        |folder| Some(Box::new(Machines::at(folder, VirshVerb::Shutdown)?)),
+        #[cfg(feature = "with-peers")]
+        |folder| Some(Box::new(Machines::at(folder, larnax_spec::VirshVerb::Suspend)?)),
+        #[cfg(feature = "with-peers")]
+        |folder| Some(Box::new(Machines::at(folder, larnax_spec::VirshVerb::Start)?)),
+        #[cfg(feature = "with-peers")]
+        |folder| Some(Box::new(Machines::at(folder, larnax_spec::VirshVerb::Shutdown)?)),
     ]
 }
 
