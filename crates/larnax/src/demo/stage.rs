@@ -11,7 +11,7 @@ use larnax_core::Incident;
 use larnax_edge_role::server::api::{ComponentReport, StatusReport};
 use larnax_shop::{Shop, ShopOptions};
 use larnax_spec::Listen;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::signal::unix::{SignalKind, signal};
@@ -225,6 +225,7 @@ fn end_with_this(watcher: u32, place: Place) {
         });
         if ended.is_ok() {
             terminate(watcher);
+            wait_for(watcher);
             if let Ok(Some(shop)) = Shop::open(place.shop()) {
                 let _ = shop.stop();
             }
@@ -237,6 +238,15 @@ fn end_with_this(watcher: u32, place: Place) {
 fn terminate(process: u32) {
     if let Some(pid) = i32::try_from(process).ok().and_then(Pid::from_raw) {
         let _ = kill_process(pid, Signal::TERM);
+    }
+}
+
+/// Until it has written down what it has learnt, or as long as that may take.
+fn wait_for(process: u32) {
+    let pid = i32::try_from(process).ok().and_then(Pid::from_raw);
+    let began = Instant::now();
+    while began.elapsed() < ENDS_WITHIN && matches!(waitpid(pid, WaitOptions::NOHANG), Ok(None)) {
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

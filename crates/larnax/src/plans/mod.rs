@@ -219,7 +219,7 @@ fn named(
 /// Says what is wanted, and prints the answer.
 fn said(to: &AskArgs, path: &str, body: serde_json::Value) -> anyhow::Result<()> {
     let told: Told = tell(to, path, &body)?;
-    print(to.output, &told, |told| format!("{}.\n", told.answer))
+    print(to.output, &told, |told| format!("{}.\n", told.answer.trim_end_matches('.')))
 }
 
 /// Who says so: for the audit.
