@@ -120,7 +120,8 @@ pub struct Edge {
     here: Option<Here>,
     speaker: Speaker,
     agent: Rc<RefCell<Agent>>,
-    executor: Rc<Executor>,
+    /// None where it can't be written down what is done: then nothing is.
+    executor: Option<Rc<Executor>>,
     outbox: Rc<Outbox>,
     sinks: Sinks,
     plan: Plan,
@@ -169,7 +170,7 @@ impl Edge {
         let outbox = Rc::new(outbox);
         let reload_wanted = Rc::new(Notify::new());
         let offered = larnax_act::catalogue(&config.actions)?;
-        let executor = Rc::new(Executor::open(&state.join("actions"), offered, Rc::clone(&clock))?);
+        let executor = Executor::open(&state.join("actions"), offered, Rc::clone(&clock));
         let mut agent = Agent::new(AgentParts {
             hostname: identity.hostname.clone(),
             clock: Rc::clone(&clock),
@@ -180,7 +181,16 @@ impl Edge {
             listeners,
         });
         agent.notices(recovered.damaged);
-        agent.notices(executor.take_notices());
+        let executor = match executor {
+            Ok(executor) => {
+                agent.notices(executor.take_notices());
+                Some(Rc::new(executor))
+            }
+            Err(error) => {
+                agent.notices([format!("nothing can be done to what is watched: {error}")]);
+                None
+            }
+        };
         agent.apply(&plan);
         Ok(Self {
             listener,
@@ -248,9 +258,10 @@ impl Edge {
         let told_hub = way.is_some();
         let name = config.hub.as_ref().and_then(|hub| hub.name.clone());
         let name = name.unwrap_or_else(|| identity.hostname.clone());
-        let interrupted = Rc::clone(&executor);
-        // The hub asks for what it has not heard.
-        tokio::task::spawn_local(async move { drop(interrupted.finish_interrupted().await) });
+        if let Some(interrupted) = executor.clone() {
+            // The hub asks for what it has not heard.
+            tokio::task::spawn_local(async move { drop(interrupted.finish_interrupted().await) });
+        }
         let link =
             way.map(|way| hub::Link::start(way, name, &agent, &executor, &outbox, &clock)).transpose()?;
         agent.borrow_mut().link = link;
@@ -277,7 +288,9 @@ impl Edge {
             };
             match read() {
                 Ok((fresh, plan, sinks, offered)) => {
-                    executor.set_offered(offered);
+                    if let Some(executor) = &executor {
+                        executor.set_offered(offered);
+                    }
                     // Ended before the agent changes: their places are those of the old plan.
                     drop(collectors);
                     let mut agent_now = agent.borrow_mut();

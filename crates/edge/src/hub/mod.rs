@@ -15,7 +15,7 @@ use std::time::Duration;
 use larnax_act::Executor;
 use larnax_alert::Outbox;
 use larnax_alert::sinks::pause;
-use larnax_core::{Clock, Component, Timestamp, Wanted};
+use larnax_core::{Clock, Component, Offer, Timestamp, Wanted};
 use larnax_notify::Identity;
 use larnax_serve::{Handler, LocalFuture};
 use larnax_session::open::{SILENT_HEARTBEATS, greet};
@@ -106,7 +106,7 @@ impl Link {
         way: Way,
         name: String,
         agent: &Rc<RefCell<Agent>>,
-        executor: &Rc<Executor>,
+        executor: &Option<Rc<Executor>>,
         outbox: &Rc<Outbox>,
         clock: &Rc<dyn Clock>,
     ) -> Result<Self, SessionError> {
@@ -114,7 +114,7 @@ impl Link {
         let worker = Worker {
             name,
             agent: Rc::clone(agent),
-            executor: Rc::clone(executor),
+            executor: executor.clone(),
             outbox: Rc::clone(outbox),
             clock: Rc::clone(clock),
             health: Rc::clone(&health),
@@ -136,7 +136,7 @@ impl Link {
 struct Worker {
     name: String,
     agent: Rc<RefCell<Agent>>,
-    executor: Rc<Executor>,
+    executor: Option<Rc<Executor>>,
     outbox: Rc<Outbox>,
     clock: Rc<dyn Clock>,
     health: Rc<RefCell<LinkHealth>>,
@@ -192,7 +192,7 @@ impl Worker {
             agent: self.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             components: self.agent.borrow().watched_components(),
-            offers: self.executor.offers(),
+            offers: self.offers(),
         };
         let every = greet(&mut sender, &mut receiver, hello).await?;
         {
@@ -206,7 +206,7 @@ impl Worker {
         let (mut heartbeat_at, mut look_at) = (Instant::now(), Instant::now());
         self.agent.borrow_mut().sight.begin();
         let mut known: Vec<Component> = self.agent.borrow().watched_components();
-        let mut offered = self.executor.offers();
+        let mut offered = self.offers();
         // What is said here and not heard by the hub, because the session ends, is asked for again in the next one.
         let (reported, mut reports) = mpsc::unbounded_channel();
         let mut doing: BTreeSet<String> = BTreeSet::new();
@@ -243,11 +243,13 @@ impl Worker {
                         // It was said again; its report is on its way.
                         Heard::Message(FromHub::Command(command)) if doing.contains(&command.key) => {}
                         Heard::Message(FromHub::Command(command)) => {
+                            // Nothing was offered.
+                            let Some(executor) = self.executor.clone() else { continue };
                             if command.wanted != Wanted::DryRun {
                                 doing.insert(command.key.clone());
                             }
                             // Not within the session, whose end must not be the end of what was begun.
-                            let (executor, reported) = (Rc::clone(&self.executor), reported.clone());
+                            let reported = reported.clone();
                             tokio::task::spawn_local(async move {
                                 let report = executor.handle(command).await;
                                 let _ = reported.send(report);
@@ -271,7 +273,7 @@ impl Worker {
                     let now_known = self.agent.borrow().watched_components();
                     let components = (now_known != known).then(|| now_known.clone());
                     known = now_known;
-                    let now_offered = self.executor.offers();
+                    let now_offered = self.offers();
                     let offers = (now_offered != offered).then(|| now_offered.clone());
                     offered = now_offered;
                     sender.send(&FromEdge::Heartbeat(Heartbeat { time: self.clock.now(), components, offers })).await?;
@@ -291,6 +293,10 @@ impl Worker {
                 () = changed, if on_its_way.is_empty() => {}
             }
         }
+    }
+
+    fn offers(&self) -> Vec<Offer> {
+        self.executor.as_ref().map_or_else(Vec::new, |executor| executor.offers())
     }
 
     fn acknowledge(&self, sequences: &[u64], done: &Acknowledged) {
