@@ -117,7 +117,7 @@ impl Patterns {
     /// Two questions are asked in two ways. *Which one is it?* goes by what tells patterns apart: kinds of metrics count by how much they
     /// vary between patterns, compared with within them. *Is it that one at all?* goes by all kinds of metrics alike, since what tells
     /// the known ones apart may be just what an unknown one has in common with one of them. It is, if the similarity is more typical
-    /// of two incidents of one pattern than of two patterns ([`Likeness`]), and no other pattern is nearly as near.
+    /// of two incidents of one pattern than of two patterns (`Likeness`), and no other pattern is nearly as near.
     ///
     /// Of 48 recorded incidents of the shop, 13 kinds of faults of which three are hardly another one than three others, each left out in
     /// turn, 10 s after the onset, from where they did begin: 85 % were nearest to those with the same fault (all to some with the same
