@@ -273,4 +273,18 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn what_makes_hubs_do_something_is_refused_from_outside_alone_and_in_a_batch() {
+        for r#type in OF_HUBS {
+            let json = format!(
+                "{{\"specversion\": \"1.0\", \"id\": \"1\", \"source\": \"/x\", \"type\": \"{type}\"}}"
+            );
+            let now = Timestamp::default();
+            assert!(parse(&json, now).is_ok(), "a reader of a hub's log sees it");
+            let refused = parse_foreign(&json, now).unwrap_err().to_string();
+            assert!(refused.contains("only hubs say that"), "{refused}");
+            assert!(parse_batch(&format!("[{json}]"), now).is_err());
+        }
+    }
 }

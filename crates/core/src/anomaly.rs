@@ -1,77 +1,19 @@
 //! Anomalies: a stretch of anomalous verdicts of one component.
 
-use std::fmt;
-use std::str::FromStr;
+use serde::{Deserialize, Serialize};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sha2::{Digest, Sha256};
-
+use crate::id::{stable_hash, stable_id};
 use crate::{ComponentId, Contribution, Score, Timestamp};
 
-/// A stable name: the first 16 hexadecimal digits of SHA-256 over component, kind and onset.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AnomalyId(u64);
+stable_id! {
+    /// A stable name: the first 16 hexadecimal digits of SHA-256 over component, kind and onset.
+    AnomalyId, AnomalyIdError, "an anomaly"
+}
 
 impl AnomalyId {
     /// The same component, kind and onset always give the same id.
     pub fn of(component: &ComponentId, kind: AnomalyKind, onset: Timestamp) -> Self {
         Self(stable_hash(&[component.as_str(), kind.as_str(), &onset.nanos().to_string()]))
-    }
-
-    /// The number that its digits write.
-    pub fn number(self) -> u64 {
-        self.0
-    }
-}
-
-/// The first eight bytes of SHA-256 over the parts, each ended by a zero byte.
-pub(crate) fn stable_hash(parts: &[&str]) -> u64 {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(part.as_bytes());
-        hash.update([0]);
-    }
-    hash.finalize().iter().take(8).fold(0, |sum, &byte| sum << 8 | u64::from(byte))
-}
-
-impl fmt::Display for AnomalyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-impl fmt::Debug for AnomalyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-/// A text that is not sixteen hexadecimal digits.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("`{0}` is not an anomaly id: expected sixteen hexadecimal digits")]
-pub struct AnomalyIdError(String);
-
-impl FromStr for AnomalyId {
-    type Err = AnomalyIdError;
-
-    fn from_str(text: &str) -> Result<Self, AnomalyIdError> {
-        match u64::from_str_radix(text, 16) {
-            Ok(id) if text.len() == 16 => Ok(Self(id)),
-            _ => Err(AnomalyIdError(text.chars().take(40).collect())),
-        }
-    }
-}
-
-impl Serialize for AnomalyId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for AnomalyId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

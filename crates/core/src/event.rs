@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::anomaly::{Transition, stable_hash};
+use crate::anomaly::Transition;
+use crate::id::stable_hash;
 use crate::{Anomaly, Component, Evidence, Incident, PlanEvent, PlanState, Timestamp};
 
 /// An anomaly began. All event types stand in this file.

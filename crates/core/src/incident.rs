@@ -1,67 +1,19 @@
 //! Incidents: anomalies that belong together, with ranked causes or "cause unknown".
 
-use std::fmt;
-use std::str::FromStr;
+use serde::{Deserialize, Serialize};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use crate::anomaly::stable_hash;
+use crate::id::{stable_hash, stable_id};
 use crate::{AnomalyId, ComponentId, Edge, MetricName, PlanId, PlanState, Timestamp};
 
-/// A stable name: sixteen hexadecimal digits of a hash of the anomaly that began it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct IncidentId(u64);
+stable_id! {
+    /// A stable name: sixteen hexadecimal digits of a hash of the anomaly that began it.
+    IncidentId, IncidentIdError, "an incident"
+}
 
 impl IncidentId {
     /// The incident that begins with this anomaly: whoever builds it gives it the same id.
     pub fn of(first: AnomalyId) -> Self {
         Self(stable_hash(&["incident", &first.to_string()]))
-    }
-
-    /// The number that its digits write.
-    pub fn number(self) -> u64 {
-        self.0
-    }
-}
-
-impl fmt::Display for IncidentId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-impl fmt::Debug for IncidentId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-/// A text that is not sixteen hexadecimal digits.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("`{0}` is not an incident id: expected sixteen hexadecimal digits")]
-pub struct IncidentIdError(String);
-
-impl FromStr for IncidentId {
-    type Err = IncidentIdError;
-
-    fn from_str(text: &str) -> Result<Self, IncidentIdError> {
-        match u64::from_str_radix(text, 16) {
-            Ok(id) if text.len() == 16 => Ok(Self(id)),
-            _ => Err(IncidentIdError(text.chars().take(40).collect())),
-        }
-    }
-}
-
-impl Serialize for IncidentId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for IncidentId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

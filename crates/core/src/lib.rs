@@ -9,6 +9,7 @@ pub mod component;
 pub mod event;
 pub mod event_log;
 pub mod evidence;
+mod id;
 pub mod incident;
 pub mod model_store;
 pub mod plan;

@@ -1,63 +1,20 @@
 //! Plans: what is to be done about an incident, whether it was done, and what came of it.
 
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::action::{Effect, Glob, Mode, Risk};
-use crate::anomaly::stable_hash;
+use crate::id::{stable_hash, stable_id};
 use crate::{ComponentId, IncidentId, Timestamp};
 
-/// A stable name: sixteen hexadecimal digits of a hash of the incident and of which attempt at it this is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PlanId(u64);
+stable_id! {
+    /// A stable name: sixteen hexadecimal digits of a hash of the incident and of which attempt at it this is.
+    PlanId, PlanIdError, "a plan"
+}
 
 impl PlanId {
     /// Of an attempt at an incident, from 1.
     pub fn of(incident: IncidentId, attempt: u32) -> Self {
         Self(stable_hash(&["plan", &incident.to_string(), &attempt.to_string()]))
-    }
-}
-
-impl fmt::Display for PlanId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-impl fmt::Debug for PlanId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-/// A text that is not sixteen hexadecimal digits.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("`{0}` is not a plan id: expected sixteen hexadecimal digits")]
-pub struct PlanIdError(String);
-
-impl FromStr for PlanId {
-    type Err = PlanIdError;
-
-    fn from_str(text: &str) -> Result<Self, PlanIdError> {
-        match u64::from_str_radix(text, 16) {
-            Ok(id) if text.len() == 16 => Ok(Self(id)),
-            _ => Err(PlanIdError(text.chars().take(40).collect())),
-        }
-    }
-}
-
-impl Serialize for PlanId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for PlanId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use larnax_core::{
-    Command, ComponentId, Effect, Glob, Incident, IncidentId, Offer, Plan, PlanId, PlanState, Report, Step,
-    Timestamp, Wanted,
+    Command, ComponentId, Effect, Glob, Incident, IncidentId, Offer, Outcome, Plan, PlanId, PlanState,
+    Report, Step, Timestamp, Wanted,
 };
 use larnax_spec::Policy;
 use serde::{Deserialize, Serialize};
@@ -62,8 +62,6 @@ pub struct Order {
     pub component: ComponentId,
     /// After this nothing is begun.
     pub expires: Timestamp,
-    /// How long it may take.
-    pub timeout: Duration,
 }
 
 /// That nothing is done until it is said otherwise.
@@ -265,7 +263,6 @@ impl Plans {
                 action: chosen.action.clone(),
                 component: plan.component.clone(),
                 expires: step.expires,
-                timeout: Duration::try_from_secs_f64(chosen.timeout_seconds).unwrap_or(SILENT),
             })
         };
         self.plans.values().filter_map(order).collect()
@@ -289,21 +286,11 @@ impl Plans {
         silences.any(|silence| now < silence.until && silence.on.matches(component.as_str()))
     }
 
-    /// What was learnt.
-    pub fn knowledge(&self) -> &Knowledge {
-        &self.knowledge
-    }
-
     /// All of them, earlier attempts first.
     pub fn all(&self) -> Vec<&Plan> {
         let mut all: Vec<&Plan> = self.plans.values().collect();
         all.sort_by_key(|plan| plan.attempt);
         all
-    }
-
-    /// One of them.
-    pub fn get(&self, id: PlanId) -> Option<&Plan> {
-        self.plans.get(&id)
     }
 
     /// The last attempt at an incident.
@@ -358,6 +345,11 @@ impl Plans {
     /// All is known of it.
     fn end(&mut self, id: PlanId, now: Timestamp) {
         self.change(id, |plan| (plan.state, plan.ended) = (PlanState::Ended, Some(now)));
+    }
+
+    /// The outcome of a plan after which nothing was seen to be well again.
+    fn nothing_came(note: String) -> Outcome {
+        Outcome { recovered_seconds: None, worse: false, reward: None, notes: vec![note] }
     }
 
     fn step(by: &str, now: Timestamp) -> Step {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use larnax_core::{
-    Decision, Effect, Glob, IncidentId, Outcome, Plan, PlanId, PlanState, Request, Seen, Timestamp, Want,
+    Decision, Effect, Glob, IncidentId, Plan, PlanId, PlanState, Request, Seen, Timestamp, Want,
 };
 
 use super::verify::is_well;
@@ -70,8 +70,7 @@ impl Plans {
         match state {
             PlanState::Shadow | PlanState::Proposed => drop(self.reject(id, by, now)),
             PlanState::Verifying => {
-                let notes = vec![format!("{by} said that this is normal")];
-                let outcome = Outcome { recovered_seconds: None, worse: false, reward: None, notes };
+                let outcome = Self::nothing_came(format!("{by} said that this is normal"));
                 self.change(id, |plan| plan.outcome = Some(outcome));
                 self.end(id, now);
             }
@@ -152,12 +151,7 @@ impl Plans {
             return Err(said);
         }
         let action = plan.proposals.first().map(|one| one.action.clone()).unwrap_or_default();
-        let outcome = Outcome {
-            recovered_seconds: None,
-            worse: false,
-            reward: None,
-            notes: vec![format!("{by} did not want it")],
-        };
+        let outcome = Self::nothing_came(format!("{by} did not want it"));
         let decision = Decision { approved: false, action, by: by.to_owned(), at: now };
         self.change(id, |plan| (plan.decision, plan.outcome) = (Some(decision), Some(outcome)));
         self.end(id, now);

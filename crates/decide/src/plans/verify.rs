@@ -33,13 +33,7 @@ impl Plans {
         }
         let within = self.policy(&plan.component).map(|(_, policy)| policy.answer_within.0);
         if plan.state == PlanState::Proposed && within.is_some_and(|within| now >= plan.made.plus(within)) {
-            let outcome = Outcome {
-                recovered_seconds: None,
-                worse: false,
-                reward: None,
-                notes: vec!["nobody has answered".to_owned()],
-            };
-            self.finish(id, outcome, now);
+            self.finish(id, Self::nothing_came("nobody has answered".to_owned()), now);
             return;
         }
         // What only had to wait, for a cooldown or the end of another action, is done now.
@@ -119,8 +113,7 @@ impl Plans {
 
     /// It was ordered and did not come to it.
     pub(super) fn not_done(&mut self, id: PlanId, message: String, now: Timestamp) {
-        let outcome = Outcome { recovered_seconds: None, worse: false, reward: None, notes: vec![message] };
-        self.finish(id, outcome, now);
+        self.finish(id, Self::nothing_came(message), now);
     }
 
     /// What came of a plan is known: it is learnt from, and what did not help is taken back where that can be.

@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 
 use larnax_core::{Effect, Plan, Proposal};
+use larnax_decide::GIVEN_UP;
 use serde::Serialize;
 
 use crate::output::columns;
 use crate::status::duration;
-
-/// As `larnax_decide` values outcomes: a reward of 1 is for what is well at once, 0 for what is not within this many seconds.
-const GIVEN_UP: f64 = 300.0;
 
 /// Of one action.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -36,7 +34,9 @@ pub(super) struct Row {
 /// Of plans that have ended, by action.
 pub(super) fn of(plans: &[Plan]) -> Vec<Row> {
     let mut rows: BTreeMap<&str, (Row, Vec<f64>, Vec<f64>)> = BTreeMap::new();
-    for plan in plans.iter().filter(|plan| plan.ended.is_some()) {
+    // How it would have gone on is not known of what a person has rejected.
+    let rejected = |plan: &Plan| plan.decision.as_ref().is_some_and(|decision| !decision.approved);
+    for plan in plans.iter().filter(|plan| plan.ended.is_some() && !rejected(plan)) {
         let Some(chosen) = plan.chosen() else { continue };
         let (row, with, without) = rows.entry(&chosen.action).or_default();
         let outcome = plan.outcome.as_ref();
@@ -67,7 +67,7 @@ pub(super) fn of(plans: &[Plan]) -> Vec<Row> {
 
 /// After how many seconds all would be well, by what came of the action before; none where nothing was seen of it, or it did not help.
 fn expected(proposal: &Proposal) -> Option<f64> {
-    let seconds = (1.0 - proposal.expected) * GIVEN_UP - proposal.cost_seconds;
+    let seconds = (1.0 - proposal.expected) * GIVEN_UP.as_secs_f64() - proposal.cost_seconds;
     (proposal.outcomes > 0 && proposal.expected > 0.0).then_some(seconds.max(0.0))
 }
 
