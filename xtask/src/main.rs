@@ -40,16 +40,18 @@ cargo xtask bench hub [--seconds 30]
         How many anomaly events a second a hub on SQLite takes from its edges, and what that costs.
 cargo xtask bench load [--rounds 5] [--detector NAME]
         Loads this machine with stress-ng in five ways, and says which larnax-edge noticed and how soon.
-cargo xtask bench mend [--times 6] [--parallel 2] [--first 1] [--learn 1200] [--fault NAME]... [--hours 6] [--note TEXT]
+cargo xtask bench mend [--times 6] [--parallel 2] [--first 1] [--learn 1200] [--learnt DIR] [--fault NAME]... [--hours 6] [--note TEXT]
         Breaks the shop in ten ways, each a few times, and lets Larnax mend it: whether it does the right thing, how soon, and
-        whether that gets better, beside no action and restarting everything. Four hours; no round begins after --hours.
-cargo xtask bench shop [--seeds 5] [--first 1] [--learn 1200] [--fault NAME]... [--note TEXT]
+        whether that gets better, beside no action and restarting everything. Three hours; no round begins after --hours.
+cargo xtask bench shop [--seeds 5] [--first 1] [--learn 1200] [--learnt DIR] [--fault NAME]... [--note TEXT]
         Breaks the shop in ten ways a seed, with decoys in between, and says how soon `larnax up` had an incident, and
         whether it names the right service, beside simple rules. Twenty minutes, and a quarter of an
         hour a seed.
-cargo xtask bench pattern [--record FILE | --data FILE] [--runs 10] [--first 1] [--learn 1200] [--fault NAME]... [--note TEXT]
+        --learnt  keeps what was learnt of a well shop, or uses what is there
+cargo xtask bench pattern [--record FILE | --data FILE] [--runs 10] [--parallel 5] [--first 1] [--learn 1200] [--learnt DIR]
+                         [--fault NAME]... [--note TEXT]
         Breaks the shop in each of its ways, ten times, and says whether faults are known again by what they look like, and
-        unknown ones rejected. Twenty minutes, and eleven a run: more than two hours.
+        unknown ones rejected. An hour and a quarter.
         --record  keeps what was seen in a file, to which it adds; --data judges such a file, in minutes
 ";
 

@@ -34,6 +34,7 @@ fn offered(action: &Action) -> Result<Offered, ActError> {
         risk: action.risk,
         cost_seconds: action.cost.as_secs_f64(),
         timeout_seconds: action.timeout.as_secs_f64(),
+        helps_within_seconds: action.helps_within.as_secs_f64(),
         cooldown_seconds: action.cooldown.as_secs_f64(),
         can_undo: actuator.can_undo(),
     };

@@ -166,12 +166,20 @@ pub struct Offer {
     pub cost_seconds: f64,
     /// How long it may take, in seconds.
     pub timeout_seconds: f64,
+    /// Where nothing is better so many seconds after it was begun, it has not helped.
+    #[serde(default = "helps_within")]
+    pub helps_within_seconds: f64,
     /// For so long afterwards it isn't done to the same component again, in seconds, where the policy's own cooldown is shorter.
     #[serde(default)]
     pub cooldown_seconds: f64,
     /// Whether it can be taken back.
     #[serde(default)]
     pub can_undo: bool,
+}
+
+/// What an action is given that does not say: as long as it takes for an outcome to count for nothing (ALGORITHMS 7.5 of the design).
+pub(crate) const fn helps_within() -> f64 {
+    300.0
 }
 
 impl Offer {

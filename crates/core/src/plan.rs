@@ -146,6 +146,9 @@ pub struct Proposal {
     pub cost_seconds: f64,
     /// How long it may take, in seconds.
     pub timeout_seconds: f64,
+    /// Where nothing is better so many seconds after it was begun, it has not helped.
+    #[serde(default = "crate::action::helps_within")]
+    pub helps_within_seconds: f64,
     /// For so long afterwards it isn't done to the same component again, in seconds.
     #[serde(default)]
     pub cooldown_seconds: f64,

@@ -72,7 +72,8 @@ pub struct Ranked {
 pub struct Experience(BTreeMap<String, BTreeMap<String, Arm>>);
 
 impl Experience {
-    /// Ranks what may be done about an incident of a pattern: what may be tried first, then what is hoped to bring most.
+    /// Ranks what may be done about an incident of a pattern: what is hoped to bring most, and of those of which as much is hoped what may
+    /// be tried. What was safe and in vain is not tried again before what is better: a person is asked for that.
     pub fn rank(&self, pattern: &str, remedies: &[Remedy<'_>], situation: Situation) -> Vec<Ranked> {
         let all: Vec<(&Remedy<'_>, Arm, Expected)> = remedies
             .iter()
@@ -99,7 +100,7 @@ impl Experience {
         let hoped = |one: &Ranked| one.expected.mean + HOPE * one.expected.error;
         ranked.sort_by(|a, b| {
             let tried = b.may_be_tried.cmp(&a.may_be_tried);
-            tried.then(hoped(b).total_cmp(&hoped(a))).then_with(|| a.action.cmp(&b.action))
+            hoped(b).total_cmp(&hoped(a)).then(tried).then_with(|| a.action.cmp(&b.action))
         });
         ranked
     }
@@ -237,5 +238,20 @@ mod tests {
         assert_eq!(reward(None, Duration::ZERO, false), 0.0);
         assert_eq!(reward(None, seconds(60), true), -1.0);
         assert_eq!(reward(Some(seconds(9_999)), Duration::ZERO, false), 0.0);
+    }
+
+    #[test]
+    fn what_was_safe_and_in_vain_is_not_tried_before_what_helped() {
+        let all = [("clean-up", Risk::Safe), ("restart", Risk::Disruptive)];
+        let all = all.map(|(action, risk)| Remedy { action, recommended: false, risk });
+        let situation = Situation { confidence: 0.9, day: 0.5 };
+        let mut experience = Experience::default();
+        let first = |experience: &Experience| experience.rank("leak", &all, situation).remove(0);
+        assert_eq!(first(&experience).action, "clean-up", "of two that are new the safe one");
+        experience.learn("leak", &all[0], situation, 0.0, None);
+        let next = first(&experience);
+        assert_eq!((next.action.as_str(), next.may_be_tried), ("restart", false));
+        experience.learn("leak", &all[1], situation, 0.9, Some(5.0));
+        assert_eq!(first(&experience).action, "restart");
     }
 }

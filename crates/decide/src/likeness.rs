@@ -19,7 +19,7 @@ const BESIDE: (f64, f64) = (0.5, 0.2);
 const PAIRS: f64 = 2.0;
 const APART: f64 = 0.1;
 /// With fewer patterns nothing is known of which kinds of metrics tell them apart.
-const TELLING: usize = 3;
+pub(crate) const TELLING: usize = 3;
 
 /// How alike two incidents of one pattern are, and two of different ones.
 ///

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::likeness::{Likeness, Weights};
+use crate::likeness::{Likeness, TELLING, Weights};
 use crate::signature::Signature;
 
 /// A pattern is kept as so many signatures at most.
@@ -135,7 +135,9 @@ impl Patterns {
         let (most, nearest) = *all.first()?;
         let margin = most - all.get(1).map_or(0.0, |(second, _)| *second);
         let similarity = nearest.similarity(signature, &Weights::EQUAL);
-        let known = similarity >= self.likeness.least() && margin >= MARGIN;
+        // Of one pattern alone all that goes wrong may look alike.
+        let least = if self.patterns.len() < TELLING { SAME } else { 0.0 };
+        let known = similarity >= self.likeness.least().max(least) && margin >= MARGIN;
         Some(Recognised { nearest: nearest.name.clone(), known, similarity, margin })
     }
 
@@ -156,6 +158,18 @@ impl Patterns {
         };
         self.likeness.within.add(similarity(pattern));
         pattern.learn(signature);
+    }
+
+    /// A signature that was learnt was not of this pattern. Where it has become one with others, it stays.
+    pub fn unlearn(&mut self, name: &str, signature: &Signature) {
+        let Some(pattern) = self.patterns.iter_mut().find(|pattern| pattern.name == name) else { return };
+        let alone = |one: &Prototype| one.weight == 1 && one.signature == *signature;
+        if let Some(at) = pattern.prototypes.iter().position(alone)
+            && pattern.prototypes.len() > 1
+        {
+            pattern.prototypes.remove(at);
+            pattern.seen = pattern.seen.saturating_sub(1);
+        }
     }
 
     fn insert(&mut self, name: &str, signature: Signature) {
@@ -249,6 +263,31 @@ mod tests {
 
     fn memory(z: f64) -> Signature {
         signature(&[("cpu", 0.2), ("memory", z), ("latency", -1.0), ("errors", 5.0)])
+    }
+
+    #[test]
+    fn of_one_pattern_alone_only_what_is_the_same_is_known() {
+        let mut patterns = Patterns::default();
+        let of = |errors: f64| {
+            let same = ["cpu"].map(|kind| (kind, 5.0));
+            signature(&[&same[..], &[("errors", errors)]].concat())
+        };
+        patterns.learn("cpu", of(0.0));
+        let other = of(5.0);
+        let seen = patterns.recognise(&other).unwrap();
+        assert!(seen.similarity > 0.75 && !seen.known, "{seen:?}");
+        assert!(patterns.recognise(&of(0.0)).unwrap().known);
+    }
+
+    #[test]
+    fn what_was_not_of_a_pattern_is_unlearnt_unless_it_has_become_one_with_others() {
+        let mut patterns = Patterns::default();
+        patterns.learn("cpu", cpu(5.0));
+        patterns.learn("cpu", memory(5.0));
+        patterns.unlearn("cpu", &memory(5.0));
+        assert_eq!((patterns.all()[0].seen, patterns.all()[0].signatures().count()), (1, 1));
+        patterns.unlearn("cpu", &cpu(5.0));
+        assert_eq!(patterns.all()[0].signatures().count(), 1, "the last one stays");
     }
 
     #[test]

@@ -142,6 +142,8 @@ impl Default for Tuning {
 pub struct Basis {
     /// The error of all metrics together.
     pub joint: f64,
+    /// How much of that the last row does not show any more, and is held from those before it.
+    pub held: f64,
     /// The error above which all metrics together are anomalous.
     pub joint_limit: f64,
     /// The largest deviation of a single metric, in half-widths of its band.

@@ -104,6 +104,20 @@ fn unwatching_ends_what_is_open() {
 }
 
 #[test]
+fn at_a_sample_a_second_a_fault_that_was_mended_is_soon_seen_to_be_over() {
+    let mut fed = Fed::new(&numbered(20));
+    let mut noise = quiet(&mut fed);
+    fed.run(600.0, 660.0, 1.0, |t, values| {
+        let fault = if t < 630.0 { 60.0 } else { 0.0 };
+        values.fill_with(|| 100.0 + fault + noise.normal());
+    });
+    let closed: Vec<f64> =
+        fed.changes.iter().filter(|(_, c)| c.transition == Transition::Closed).map(|(t, _)| *t).collect();
+    assert!(matches!(closed[..], [t] if t < 660.0), "{}", fed.story());
+    assert!(fed.changes.last().is_some_and(|(_, c)| c.anomaly.last_seen < at(645.0)), "{}", fed.story());
+}
+
+#[test]
 fn a_fault_that_returns_within_two_minutes_is_one_anomaly_and_one_alert() {
     let mut fed = Fed::new(&numbered(4));
     let mut noise = quiet(&mut fed);

@@ -55,7 +55,11 @@ impl Journal {
             now,
             AnomalyEvent {
                 transition,
-                sequence: earlier.as_ref().map_or(0, |e| e.data.sequence + 1),
+                sequence: match &earlier {
+                    Some(earlier) => earlier.data.sequence + 1,
+                    None if transition == Transition::Opened => 0,
+                    None => beyond_all(&anomaly, now),
+                },
                 evidence: (transition != Transition::Closed).then(|| watched.evidence(anomaly.onset)),
                 anomaly,
                 component: watched.component().clone(),
@@ -111,6 +115,12 @@ impl Journal {
         self.forget_oldest();
         accepted
     }
+}
+
+/// A number beyond those of all events of an anomaly so far, which are not known: it ended before a restart and goes on now. An event
+/// with the number of an earlier one would be taken for that one. In a tenth of a second there is one at most, and 13 years of them fit.
+fn beyond_all(anomaly: &Anomaly, now: Timestamp) -> u32 {
+    (10.0 * now.since(anomaly.opened)).ceil() as u32
 }
 
 fn log(transition: Transition, anomaly: &Anomaly) {

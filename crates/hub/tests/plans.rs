@@ -51,6 +51,7 @@ fn restart() -> Offer {
         risk: Risk::Disruptive,
         cost_seconds: 1.0,
         timeout_seconds: 10.0,
+        helps_within_seconds: 300.0,
         cooldown_seconds: 0.0,
         can_undo: false,
     }

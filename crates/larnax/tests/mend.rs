@@ -88,6 +88,10 @@ fn what_a_remedy_ends_is_no_longer_felt() {
         shop.mend(Service::Pay, Remedy::Restart).unwrap();
         assert_eq!(get(pay, "/charge").0, 200);
         wait("customers who are served", || get(web, "/checkout").0 == 200);
+        // Neither those who went away nor those whose service was started again are under way for ever.
+        for service in [Service::Web, Service::Pay] {
+            wait("nothing under way", || metric(&shop, service, "http_requests_in_flight") == 0.0);
+        }
     }
 
     let fill = place.path().join("shop/data/stock/fill");

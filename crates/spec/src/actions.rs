@@ -37,6 +37,9 @@ pub struct Action {
     pub cost: Period,
     /// How long it may take.
     pub timeout: Period,
+    /// Where nothing is better so long after it was begun, it has not helped: it is taken back if it can be, and something else may be
+    /// done.
+    pub helps_within: Period,
     /// For so long it isn't done again to the same component.
     pub cooldown: Period,
     /// Send a signal to a process.
@@ -76,6 +79,7 @@ impl Default for Action {
             risk: Risk::Disruptive,
             cost: Period::seconds(10),
             timeout: Period::seconds(30),
+            helps_within: Period::seconds(300),
             cooldown: Period::seconds(600),
             signal: None,
             restart: None,

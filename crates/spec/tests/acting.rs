@@ -60,7 +60,7 @@ fn each_bad_action_has_its_message() {
             "f:1:11: actions[0]: it doesn't say how it is done, expected one of signal, restart, systemd, cgroup, command, \
              webhook, virsh, record\n\
              f:1:30: actions[0].recrod: unknown field, expected one of name, summary, on, patterns, metrics, risk, cost, \
-             timeout, cooldown, signal, restart, systemd, cgroup, command, webhook, virsh, record; did you mean record?",
+             timeout, helps_within, cooldown, signal, restart, systemd, cgroup, command, webhook, virsh, record; did you mean record?",
         ),
         (
             "actions: [{name: a, on: [a], record: {file: /a}, command: {run: [a]}, virsh: {domain: a}}]",
@@ -83,6 +83,10 @@ fn each_bad_action_has_its_message() {
         (
             "actions: [{name: a, on: [a], timeout: 0s, record: {file: /a}}]",
             "f:1:39: actions[0].timeout: found `0s`, expected a longer time",
+        ),
+        (
+            "actions: [{name: a, on: [a], helps_within: 0s, record: {file: /a}}]",
+            "f:1:44: actions[0].helps_within: found `0s`, expected a longer time",
         ),
         (
             "actions: [{name: a, on: [a], timeout: 61m, record: {file: /a}}]",

@@ -76,7 +76,7 @@ fn actions(text: &mut String, program: &str, state: &str, acts: bool) {
         let _ = write!(
             text,
             "- name: {remedy}\n  summary: {}\n  on: ['service/shop/*']\n  metrics: [{}]\n  risk: {risk}\n  \
-             cost: {cost}\n  timeout: 15s\n  cooldown: 60s\n  command:\n    \
+             cost: {cost}\n  timeout: 15s\n  helps_within: 90s\n  cooldown: 60s\n  command:\n    \
              run: [{program}, shop, mend, {remedy}, --on, '{{name}}', --state, {state}]\n    \
              dry_run: [{program}, shop, mend, {remedy}, --dry-run, --on, '{{name}}', --state, {state}]\n",
             remedy.summary(),

@@ -26,10 +26,12 @@
 //! - *Exemplars* are checked and skipped; text 0.0.4 has none.
 //! - *Names in quotes* (`{"my.metric"}`, UTF-8 names of Prometheus 3) are series like others.
 //! - *UTF-8* is checked once per spelling of a series; comments are never checked.
+//! - *What a process takes* (`process_resident_memory_bytes` and the like) is told where it is more than usual only (`convention.rs`).
 //! - *Limits*: everything remembered is bounded by [`Limits::max_series`] in number and, at 1 KiB per series, in bytes;
 //!   what is above is counted in [`ParseReport::refused`].
 
 mod cache;
+mod convention;
 mod family;
 mod number;
 mod parser;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use larnax_core::schema::SchemaError;
 use larnax_core::{Metric, MetricKind, MetricName, Schema, Timestamp};
 
+use super::convention;
 use super::family::Role;
 use super::series::Canonical;
 use super::template::{LEFT_OUT, NO_STEP};
@@ -109,10 +110,11 @@ impl Table {
         if self.known.len() >= self.max_series || name_bytes > self.max_bytes() {
             return None;
         }
+        let bounds = convention::bounds(name);
         let name = MetricName::new(name).ok()?;
         let slot = self.known.len() as u32;
         self.by_name.insert(name.clone(), slot);
-        self.known.push(Known { metric: Metric::new(name, kind), absent_since: None });
+        self.known.push(Known { metric: Metric { name, kind, bounds }, absent_since: None });
         self.slots.push(Slot { value: f64::NAN, scrape: 0, step: NO_STEP });
         self.name_bytes = name_bytes;
         self.schema = None;

@@ -15,6 +15,9 @@ use crate::gate::{Answer, Question, allows};
 
 /// Who decides where nobody has to be asked.
 pub(super) const BY_POLICY: &str = "policy";
+/// What came of actions for the nearest pattern says something from this similarity on (the least that could make it known, ALGORITHMS 7.4
+/// of the design).
+const LIKE: f64 = 0.6;
 /// Of the metrics of a cause, those that may recommend an action: the most unusual ones.
 const TELLING: usize = 5;
 
@@ -186,11 +189,11 @@ impl Plans {
                 risk: one.offer.risk,
             })
             .collect();
-        let ranked = self.knowledge.experience.rank(pattern(plan), &remedies, situation(plan));
+        let ranked = self.knowledge.experience.rank(most_like(plan), &remedies, situation(plan));
         let may_be_tried = ranked.first().is_some_and(|best| best.may_be_tried);
         let proposal = |ranked: &Ranked| {
             let (one, because) = possible.iter().find(|(one, _)| one.offer.action == ranked.action)?;
-            Some(proposal(one, because.clone(), ranked))
+            Some(proposal(one, because.clone(), ranked, pattern(plan).is_empty()))
         };
         (ranked.iter().filter_map(proposal).collect(), may_be_tried)
     }
@@ -204,6 +207,12 @@ fn over_by_itself(plan: &Plan) -> bool {
 /// The name under which outcomes of a plan are known; empty where its pattern is not.
 pub(super) fn pattern(plan: &Plan) -> &str {
     plan.pattern.as_ref().filter(|seen| seen.known).map_or("", |seen| seen.pattern.as_str())
+}
+
+/// The pattern whose outcomes say best what may help: also where it is only like this, and a person is asked for that reason.
+fn most_like(plan: &Plan) -> &str {
+    let seen = plan.pattern.as_ref().filter(|seen| seen.known || seen.similarity >= LIKE);
+    seen.map_or("", |seen| seen.pattern.as_str())
 }
 
 /// What is known when a plan is made.
@@ -227,18 +236,19 @@ fn recommended(offer: &Offer, plan: &Plan, incident: &Incident) -> Option<String
     telling.find(named).map(|metric| format!("the catalogue has it for what `{metric}` does"))
 }
 
-fn proposal(offered: &Offered, because: Option<String>, ranked: &Ranked) -> Proposal {
+fn proposal(offered: &Offered, because: Option<String>, ranked: &Ranked, only_like: bool) -> Proposal {
     let Offered { agent, offer } = offered;
     let recommended = because.is_some();
     let mut why: Vec<String> = because.into_iter().collect();
     let (times, helped) = (ranked.outcomes, ranked.helped);
+    let this = if only_like { "what is most like this" } else { "this" };
     why.push(match ranked.seconds {
         _ if times == 0 => "what comes of it was not seen yet".to_owned(),
-        None => format!("it was done {} for this, and did not help", number(times)),
+        None => format!("it was done {} for {this}, and did not help", number(times)),
         Some(seconds) => {
             let often =
                 if helped == times { String::new() } else { format!(", and helped {}", number(helped)) };
-            format!("it was done {} for this{often}: all was well {seconds:.0} s after", number(times))
+            format!("it was done {} for {this}{often}: all was well {seconds:.0} s after", number(times))
         }
     });
     Proposal {
@@ -248,6 +258,7 @@ fn proposal(offered: &Offered, because: Option<String>, ranked: &Ranked) -> Prop
         risk: offer.risk,
         cost_seconds: offer.cost_seconds,
         timeout_seconds: offer.timeout_seconds,
+        helps_within_seconds: offer.helps_within_seconds,
         cooldown_seconds: offer.cooldown_seconds,
         can_undo: offer.can_undo,
         expected: ranked.expected.mean,

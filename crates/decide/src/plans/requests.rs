@@ -6,8 +6,10 @@ use larnax_core::{
     Decision, Effect, Glob, IncidentId, Plan, PlanId, PlanState, Request, Seen, Timestamp, Want,
 };
 
+use super::propose::situation;
 use super::verify::is_well;
 use super::{Frozen, Plans, Silence};
+use crate::choose::Remedy;
 use crate::gate::Answer;
 use crate::patterns::is_unnamed;
 
@@ -190,7 +192,7 @@ impl Plans {
                 "a name of {length} characters: expected 1 to {MAX_NAME} that can be printed"
             ));
         }
-        let plan = self.find(id)?;
+        let plan = self.find(id)?.clone();
         let Some(seen) = plan.pattern.clone() else {
             return Err("nothing is known of what it looks like".to_owned());
         };
@@ -203,13 +205,24 @@ impl Plans {
         self.learnt = true;
         // One that has a name keeps it: then it is only this incident that is another one.
         if !is_unnamed(&seen.pattern) {
-            let Some(signature) = self.signature(self.find(id)?).cloned() else {
+            let Some(signature) = self.signature(&plan).cloned() else {
                 return Err("it is not known any more what it looked like".to_owned());
             };
             if !self.knowledge.patterns.has_room_for(name) {
                 return Err("there are too many patterns with names: name this one as one of them".to_owned());
             }
+            if plan.ended.is_some() {
+                self.knowledge.patterns.unlearn(&seen.pattern, &signature);
+            }
             self.knowledge.patterns.learn(name, signature);
+            if let (Some(reward), Some(chosen)) =
+                (plan.outcome.as_ref().and_then(|outcome| outcome.reward), plan.chosen())
+            {
+                let remedy =
+                    Remedy { action: &chosen.action, recommended: chosen.recommended, risk: chosen.risk };
+                let recovered = plan.outcome.as_ref().and_then(|outcome| outcome.recovered_seconds);
+                self.knowledge.experience.learn(name, &remedy, situation(&plan), reward, recovered);
+            }
             self.knowledge.forget();
             self.change(id, |plan| plan.pattern = Some(Seen { pattern: name.to_owned(), ..seen.clone() }));
             return Ok(format!(

@@ -92,6 +92,7 @@ pub(super) fn offered(action: &str, can_undo: bool) -> Offered {
         risk: Risk::Safe,
         cost_seconds: 3.0,
         timeout_seconds: 10.0,
+        helps_within_seconds: 300.0,
         cooldown_seconds: 0.0,
         can_undo,
     };
@@ -298,6 +299,21 @@ fn an_action_after_which_another_component_is_anomalous_made_things_worse() {
     let outcome = plan.outcome.unwrap();
     assert!(outcome.worse && outcome.reward.unwrap() < 0.0, "{outcome:?}");
     assert_eq!(plans.orders()[0].wanted, Wanted::Undo);
+}
+
+#[test]
+fn what_is_noticed_where_it_began_only_after_an_action_is_not_its_doing() {
+    let mut plans = taught(Mode::Act);
+    let mut incident = incident(0.0);
+    // Who depends on it noticed first.
+    incident.anomalies = vec![anomaly("service/shop/web", 0.0)];
+    diagnose(&mut plans, &incident, &["restart"], 10.0);
+    let plan = only(&plans);
+    plans.reported(&report(&plan, Wanted::Do, Effect::Done, 11.0), "edge-1", at(12.0));
+    incident.anomalies.push(anomaly(SERVICE, 15.0));
+    hear(&mut plans, &incident, 20.0);
+    plans.pass(at(61.0));
+    assert_eq!(only(&plans).state, PlanState::Verifying);
 }
 
 #[test]

@@ -150,3 +150,99 @@ fn what_a_policy_counts_is_kept_for_as_long_as_it_counts() {
     plans.pass(at(4.0 * day));
     assert!(!plans.plans.contains_key(&plan.id));
 }
+
+/// People work on it until 05:00; at second 10 it is 01:46:50.
+fn under_maintenance(mode: Mode) -> Plans {
+    let mut plans = taught(mode);
+    let text = r#"[{"from": "01:00", "until": "05:00", "time_zone": "UTC"}]"#;
+    plans.policies[0].maintenance = serde_json::from_str(text).unwrap();
+    diagnose(&mut plans, &incident(0.0), &["restart"], 10.0);
+    plans
+}
+
+/// The second at which maintenance ends.
+const ITS_END: f64 = 11_600.0;
+
+#[test]
+fn what_waits_for_the_end_of_maintenance_is_done_then_however_long_that_takes() {
+    let mut plans = under_maintenance(Mode::Act);
+    plans.pass(at(ITS_END - 1.0));
+    assert_eq!(only(&plans).state, PlanState::Proposed);
+    plans.pass(at(ITS_END));
+    assert_eq!(only(&plans).state, PlanState::Acting);
+}
+
+#[test]
+fn after_maintenance_there_is_as_much_time_to_answer_as_ever() {
+    let mut plans = under_maintenance(Mode::Ask);
+    plans.pass(at(ITS_END + 3_599.0));
+    assert_eq!(only(&plans).state, PlanState::Proposed);
+    plans.pass(at(ITS_END + 3_601.0));
+    let plan = only(&plans);
+    assert_eq!(
+        (plan.state, plan.outcome.unwrap().notes),
+        (PlanState::Ended, vec!["nobody has answered".to_owned()])
+    );
+}
+
+#[test]
+fn an_action_is_given_as_long_to_help_as_it_says() {
+    let mut plans = taught(Mode::Act);
+    plans.policies[0].cooldown = Period::seconds(60);
+    let offers = ["limit", "restart"].map(|action| {
+        let mut offered = offered(action, false);
+        offered.offer.helps_within_seconds = 60.0;
+        offered
+    });
+    let incident = incident(0.0);
+    plans.diagnosed(&incident, Some(signature("cpu", 5.0)), offers.to_vec(), at(10.0));
+    let first = only(&plans);
+    plans.reported(&report(&first, Wanted::Do, Effect::Done, 11.0), "edge-1", at(12.0));
+    plans.pass(at(70.0));
+    assert_eq!(only(&plans).state, PlanState::Verifying);
+    plans.pass(at(71.0));
+    assert_eq!(only(&plans).outcome.unwrap().notes, ["nothing is better after 60 s"]);
+    plans.pass(at(102.0));
+    let second = plans.latest(incident.id).unwrap();
+    assert_eq!((second.attempt, second.proposals[0].action.as_str()), (2, "restart"));
+}
+
+#[test]
+fn what_was_taken_for_another_one_teaches_what_a_person_says_that_it_was() {
+    let mut plans = taught(Mode::Act);
+    let incident = incident(0.0);
+    diagnose(&mut plans, &incident, &["restart"], 10.0);
+    let plan = only(&plans);
+    assert_eq!(plan.pattern.as_ref().unwrap().pattern, "cpu");
+    plans.reported(&report(&plan, Wanted::Do, Effect::Done, 11.0), "edge-1", at(12.0));
+    hear(&mut plans, &over(&incident, 20.0), 40.0);
+    let name = Want::Name { plan: plan.id, name: "fork flood".to_owned() };
+    plans.request(&want(name), at(50.0)).unwrap();
+    assert_eq!(only(&plans).pattern.unwrap().pattern, "fork flood");
+    assert_eq!(plans.knowledge.experience.of("fork flood")["restart"], 1);
+}
+
+#[test]
+fn what_did_not_help_with_what_is_most_like_it_is_not_what_is_proposed_first() {
+    let mut plans = plans(Mode::Act);
+    let offers = || vec![offered("limit", false), offered("restart", false)];
+    let first = incident(0.0);
+    plans.diagnosed(&first, Some(signature("cpu", 5.0)), offers(), at(10.0));
+    let plan = only(&plans);
+    assert_eq!(plan.proposals[0].action, "limit");
+    plans.request(&approve(plan.id, "ana"), at(11.0)).unwrap();
+    plans.reported(&report(&plan, Wanted::Do, Effect::Done, 12.0), "edge-1", at(13.0));
+    plans.pass(at(312.0));
+    // Another one that is like it, and not the same.
+    let again = incident(2_000.0);
+    plans.diagnosed(&again, Some(signature("cpu", 2.5)), offers(), at(2_010.0));
+    let plan = plans.latest(again.id).unwrap();
+    let seen = plan.pattern.as_ref().unwrap();
+    assert!(!seen.known && seen.similarity > 0.6, "{seen:?}");
+    assert_eq!((plan.state, plan.proposals[0].action.as_str()), (PlanState::Proposed, "restart"));
+    let why = &plan.proposals[1].why;
+    assert!(
+        why.iter().any(|why| why.contains("once for what is most like this, and did not help")),
+        "{why:?}"
+    );
+}

@@ -31,19 +31,26 @@ impl Plans {
             self.finish(id, outcome, now);
             return;
         }
-        let within = self.policy(&plan.component).map(|(_, policy)| policy.answer_within.0);
-        if plan.state == PlanState::Proposed && within.is_some_and(|within| now >= plan.made.plus(within)) {
-            self.finish(id, Self::nothing_came("nobody has answered".to_owned()), now);
-            return;
-        }
-        // What only had to wait, for a cooldown or the end of another action, is done now.
+        // What only had to wait, for a cooldown, maintenance or the end of another action, is done now.
         let lasts = self.incident(plan.incident).is_some_and(|incident| !is_well(incident));
         let waits = plan.state == PlanState::Proposed && plan.mode == Mode::Act && lasts;
         let best = plan.proposals.first().filter(|_| waits);
         // The rules first: they cost less than looking for the pattern again.
         if best.is_some_and(|best| self.ask(plan, best, false, now) == Answer::Act) {
             self.propose(plan.incident, now);
+        } else if self.is_unanswered(plan, now) {
+            self.finish(id, Self::nothing_came("nobody has answered".to_owned()), now);
         }
+    }
+
+    /// Whether there was enough time to answer. During maintenance nobody can, and after it there is as much time as ever.
+    fn is_unanswered(&self, plan: &Plan, now: Timestamp) -> bool {
+        let Some((_, policy)) = self.policy(&plan.component) else { return false };
+        let within = policy.answer_within.0;
+        let mut maintenance = policy.maintenance.iter();
+        plan.state == PlanState::Proposed
+            && now >= plan.made.plus(within)
+            && !maintenance.any(|one| one.holds(now) || one.holds(now.minus(within)))
     }
 
     /// A plan of which something was ordered, without a word since.
@@ -73,6 +80,7 @@ impl Plans {
     pub(super) fn verify(&mut self, id: PlanId, now: Timestamp) {
         let Some(plan) = self.plans.get(&id) else { return };
         let Some(began) = plan.done.as_ref().map(|step| step.began.unwrap_or(step.ordered)) else { return };
+        let helps_within = plan.chosen().map_or(GIVEN_UP.as_secs_f64(), |chosen| chosen.helps_within_seconds);
         let incident = self.incident(plan.incident);
         let recovered = incident.filter(|incident| is_over(incident, now));
         let worse = self.hurt(plan, began, now);
@@ -81,8 +89,8 @@ impl Plans {
             (Some(seconds), format!("all is well again, {seconds:.0} s after it was begun"))
         } else if let Some(component) = &worse {
             (None, format!("{component} has been anomalous since it was done"))
-        } else if now.since(began.max(self.since)) >= GIVEN_UP.as_secs_f64() {
-            (None, format!("nothing is better after {} s", GIVEN_UP.as_secs()))
+        } else if now.since(began.max(self.since)) >= helps_within {
+            (None, format!("nothing is better after {helps_within:.0} s"))
         } else {
             return;
         };
@@ -101,7 +109,8 @@ impl Plans {
     fn hurt(&self, plan: &Plan, began: Timestamp, now: Timestamp) -> Option<ComponentId> {
         let incident = self.incident(plan.incident).filter(|incident| incident.closed.is_none())?;
         let before = incident.anomalies.iter().filter(|one| one.onset <= began).map(|one| &one.component);
-        let before: BTreeSet<&ComponentId> = before.collect();
+        // Where it began nothing was well, whether that had been noticed by then or not.
+        let before: BTreeSet<&ComponentId> = before.chain([&plan.component]).collect();
         let since = incident.anomalies.iter().find(|one| {
             one.closed.is_none()
                 && one.onset > began

@@ -61,7 +61,7 @@ use crate::detector::{Basis, DetectError, Detector, DetectorKind, Tuning, status
 use crate::row_context::MAX_PERIODS;
 use cost::CostPlan;
 use few::Few;
-use multivariate::{JOINT, MIN_WEIGHT, Together};
+use multivariate::{JOINT, MIN_WEIGHT, Together, rows_tell};
 use singles::{LARGEST, Singles};
 
 /// A row that is so many times beyond the limit by itself opens an anomaly at once,
@@ -208,13 +208,15 @@ impl Detector for Auto {
         verdict.status = status;
         if let Some(found) = self.few.judge(metrics, row, self.tuning, verdict) {
             // Experienced enough to judge alone.
-            self.basis = Basis { joint: found.state, joint_limit: 1.0, single: 0.0, metric: found.metric };
+            self.basis =
+                Basis { joint: found.state, joint_limit: 1.0, metric: found.metric, ..Basis::default() };
             verdict.score = Score::new(found.state);
             verdict.onset = Score::new(if status == Status::Ready { found.onset } else { 0.0 });
             return;
         }
         self.basis = Basis {
             joint: error,
+            held: if rows_tell(period) { error - now } else { 0.0 },
             joint_limit: self.together.calibration.limit(self.tuning.tail, &JOINT),
             single: judged.single / self.singles.calibration.limit(self.tuning.tail, &LARGEST),
             metric: judged.metric,
@@ -252,6 +254,9 @@ impl Detector for Auto {
     fn settle(&mut self, was_anomaly: bool) {
         self.singles.settle(was_anomaly, self.tuning.tail);
         self.together.calibration.settle(was_anomaly, self.tuning.tail, &JOINT);
+        if was_anomaly && rows_tell(self.tuning.period) {
+            self.together.let_go();
+        }
     }
 
     fn gap(&mut self, _after: Timestamp, _until: Timestamp) {

@@ -8,7 +8,8 @@
 //! **No metric alone.** One metric counts at most [`CAP`]·√n, so that it adds at most [`CAP`] to a view, whatever n is.
 //!
 //! **The state holds.** Each view is held at its peak and falls with two half-lives, a short and a long one, in equal parts:
-//! the short one keeps apart what follows closely, the long one bridges a fault in which nothing moves.
+//! the short one keeps apart what follows closely, the long one bridges a fault in which nothing moves. Where rows follow
+//! each other fast ([`ROWS_TELL`]) they alone say when an anomaly is over, and the state lets go then: who mends a fault wants to see that.
 //!
 //! **Faults are barely learnt.** A row of error S is learnt with weight min(1, (2/S)²), at least 0.05: a model that learns
 //! always forgets a fault within minutes, and one that never learns what is unusual never gets used to anything.
@@ -38,6 +39,9 @@ const LONG: (f64, f64) = (60.0, 69.0);
 const MIN_MEMORY: f64 = 20_000.0;
 /// Records of edges fade to half over at least so many samples.
 const MIN_RECORD: f64 = 2_000.0;
+/// Up to so many seconds between samples rows alone say when an anomaly is over: ten of them are calm before it ends. Of few rows that is
+/// too much to ask: at a sample every one or five minutes the area under precision and recall (VUS-PR) would be .02 smaller.
+const ROWS_TELL: f64 = 1.5;
 /// What one metric adds to a view at most.
 const CAP: f64 = 2.5;
 /// An error from which on less is learnt, and the least weight.
@@ -67,11 +71,17 @@ pub(super) struct Together {
     // Of the row judged last:
     pub(super) moving: f64,
     error: f64,
+    views: [f64; 2],
     dt: f64,
     pace: Pace,
     seen: Vec<Seen>,
     standard: Vec<f32>,
     residuals: Vec<f32>,
+}
+
+/// Whether rows alone say when an anomaly is over.
+pub(super) fn rows_tell(period: f64) -> bool {
+    period <= ROWS_TELL
 }
 
 impl Together {
@@ -88,6 +98,7 @@ impl Together {
             fresh: true,
             moving: 1.0,
             error: 0.0,
+            views: [0.0; 2],
             dt: 0.0,
             pace: Pace::default(),
             seen: vec![Seen::default(); width],
@@ -159,7 +170,7 @@ impl Together {
         {
             *peak = f64::max(view, keep * *peak);
         }
-        (self.pace, self.dt) = (pace, dt);
+        (self.pace, self.dt, self.views) = (pace, dt, [edges, left]);
         self.error = 0.5 * self.peaks.iter().sum::<f64>();
         (self.error, edges + left)
     }
@@ -214,6 +225,12 @@ impl Together {
                 motion.follow(seen.value, &pace);
             }
         }
+    }
+
+    /// What was held is over: only the last row counts.
+    pub(super) fn let_go(&mut self) {
+        let [edges, left] = self.views;
+        self.peaks = [edges, edges, left, left];
     }
 
     /// The next row is not the neighbour of the last one.

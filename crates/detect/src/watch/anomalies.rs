@@ -86,12 +86,15 @@ impl Watch {
         basis.joint > basis.joint_limit
     }
 
-    /// Whether the open deviation still lasts: all metrics together are anomalous, or one that it names is outside its band,
-    /// or another one far outside. An incident leaves things behind (caches, pools, counts) that must not keep it open.
+    /// Whether the open deviation still lasts: all metrics together are anomalous in this row, or one that it names is outside its band,
+    /// or another one far outside. An incident leaves things behind (caches, pools, counts) that must not keep it open. Rejected: outside on
+    /// the side on which it was only; on SMD the area under precision and recall is .014 smaller.
     pub(super) fn holds(&self) -> bool {
         let outside = |i: &usize| self.verdict.metrics.get(*i).is_some_and(|m| m.deviation.abs() > 1.0);
         let basis = self.detector.basis();
-        self.is_seen_in_all() || basis.single > HOLDS_UNNAMED || self.named.iter().any(outside)
+        basis.joint - basis.held > basis.joint_limit
+            || basis.single > HOLDS_UNNAMED
+            || self.named.iter().any(outside)
     }
 
     pub(crate) fn find_named(&mut self) {

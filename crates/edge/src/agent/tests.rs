@@ -174,6 +174,33 @@ fn after_a_kill_the_anomaly_goes_on_under_its_name() {
 }
 
 #[test]
+fn an_anomaly_that_goes_on_after_a_restart_is_told_as_newer_than_its_end() {
+    let state = tempfile::tempdir().unwrap();
+    let mut bench = Bench::fresh(state.path(), ONE);
+    let id = bench.open_anomaly();
+    let told = |bench: &Bench| {
+        let mut events = bench.agent.journal.recent();
+        events.find(|event| event.data.anomaly.id == id).map(|event| event.data.sequence)
+    };
+    while !bench.open().is_empty() {
+        bench.tick(0.0);
+    }
+    let end = told(&bench).unwrap();
+    bench.agent.save_all();
+    let clock = Rc::clone(&bench.clock);
+    drop(bench);
+    let mut bench = Bench::start(state.path(), clock, ONE);
+    assert_eq!(told(&bench), None, "what has ended is not remembered");
+    bench.ticks(10, 60.0);
+    assert_eq!(bench.open(), [id]);
+    let again = told(&bench).unwrap();
+    assert!(again > end, "{again} after {end}");
+    bench.ticks(200, 0.0);
+    assert_eq!(bench.recorded(id), Some(CloseReason::Recovered));
+    assert!(told(&bench) > Some(again));
+}
+
+#[test]
 fn an_anomaly_that_nobody_knows_after_a_restart_is_closed() {
     let state = tempfile::tempdir().unwrap();
     let mut bench = Bench::fresh(state.path(), ONE);

@@ -43,6 +43,7 @@ pub(super) fn check(actions: &[Action], findings: &mut Findings<'_>) {
             findings.warning(path.key("on").index(at), message);
         }
         positive(action.timeout, &path.key("timeout"), findings);
+        positive(action.helps_within, &path.key("helps_within"), findings);
         if action.timeout.0 > MAX_TIMEOUT {
             let message = format!("found `{}`, expected at most {}", action.timeout, Period(MAX_TIMEOUT));
             findings.error(path.key("timeout"), message);

@@ -31,6 +31,7 @@ pub(crate) fn plan(name: &str, made: f64, sequence: u32) -> Plan {
             risk: Risk::Disruptive,
             cost_seconds: 3.0,
             timeout_seconds: 60.0,
+            helps_within_seconds: 300.0,
             cooldown_seconds: 60.0,
             can_undo: false,
             expected: 0.7,

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
+use prometheus_client::metrics::gauge::Gauge;
 
 use super::Running;
+
 use crate::faults::Switch;
 use crate::graph::Route;
 use crate::http::{self, Answer};
@@ -14,6 +16,22 @@ use crate::pool::Failure;
 
 /// Requests that may wait; more are refused.
 const LONGEST_QUEUE: i64 = 128;
+
+/// Counts as long as it lives: a request also ends where its customer goes away, or the service is started again.
+struct Counted<'a>(&'a Gauge);
+
+impl<'a> Counted<'a> {
+    fn by(gauge: &'a Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
 
 impl Running {
     pub(super) async fn answer(self: Rc<Self>, request: Request<Incoming>) -> Answer {
@@ -33,9 +51,9 @@ impl Running {
         };
         self.link().await;
         let began = Instant::now();
-        self.metrics.in_flight.inc();
+        let under_way = Counted::by(&self.metrics.in_flight);
         let status = self.handle(route).await;
-        self.metrics.in_flight.dec();
+        drop(under_way);
         self.metrics.answered(route.path, status, began.elapsed());
         self.link().await;
         http::text(status, format!("{} {}\n", self.service, status))
@@ -71,10 +89,8 @@ impl Running {
         if self.metrics.queue.get() >= LONGEST_QUEUE {
             return None;
         }
-        self.metrics.queue.inc();
-        let worker = self.workers.acquire().await.ok();
-        self.metrics.queue.dec();
-        worker
+        let _waits = Counted::by(&self.metrics.queue);
+        self.workers.acquire().await.ok()
     }
 
     /// One message passes between this service and the others.

@@ -157,14 +157,14 @@ fn is_quiet(incident: &Incident) -> bool {
     incident.anomalies.iter().all(|anomaly| anomaly.closed.is_some())
 }
 
-/// Names the pattern of what helped after the fault, where it was new.
+/// Names the pattern of what helped after the fault, where it was new or taken for another one.
 pub(super) fn name(agent: &Agent, seen: &Seen, name: &str) -> Result<()> {
     let helped = |plan: &&Plan| {
         plan.done.is_some()
             && plan.outcome.as_ref().is_some_and(|outcome| outcome.recovered_seconds.is_some())
     };
-    let is_new = |plan: &&Plan| plan.pattern.as_ref().is_some_and(|pattern| !pattern.known);
-    let Some(plan) = seen.plans.iter().filter(helped).find(is_new) else { return Ok(()) };
+    let is_other = |plan: &&Plan| plan.pattern.as_ref().is_some_and(|pattern| pattern.pattern != name);
+    let Some(plan) = seen.plans.iter().filter(helped).find(is_other) else { return Ok(()) };
     let path = format!("/api/v1/plans/{}/name", plan.id);
     let answer = post(agent.address(), &path, &json!({ "by": PERSON, "name": name }).to_string())?;
     ensure!(answer.status == 200, "the pattern of {} can't be named: {}", plan.id, answer.body);

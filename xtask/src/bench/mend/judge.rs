@@ -13,8 +13,8 @@ use super::follow::Arm;
 pub(super) enum Made {
     /// Something wrong.
     Wrong(Fault, Service),
-    /// Something odd. The fault is that after whose rounds it came.
-    Odd(Decoy, Option<Service>, Fault),
+    /// Something odd.
+    Odd(Decoy, Option<Service>),
 }
 
 /// A round.
@@ -46,7 +46,7 @@ impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self.made {
             Made::Wrong(fault, _) => fault.name(),
-            Made::Odd(decoy, ..) => decoy.name(),
+            Made::Odd(decoy, _) => decoy.name(),
         };
         write!(f, "{}: round {} of {name}", self.arm.name(), self.round)
     }
@@ -103,15 +103,14 @@ pub(super) fn row(what: &What, seen: &Seen) -> Value {
     let opened = incident.map(|incident| incident.opened);
     let began = done.and_then(begun);
     let made = first.map(|plan| plan.made);
-    let (decoy, on, after_fault) = match what.made {
-        Made::Wrong(_, on) => (None, Some(on), None),
-        Made::Odd(decoy, on, after) => (Some(decoy), on, Some(after)),
+    let (decoy, on) = match what.made {
+        Made::Wrong(_, on) => (None, Some(on)),
+        Made::Odd(decoy, on) => (Some(decoy), on),
     };
     let mut row = json!({
         "arm": what.arm.name(),
         "fault": what.fault().map(Fault::name),
         "decoy": decoy.map(Decoy::name),
-        "after_fault": after_fault.map(Fault::name),
         "on": on.map(Service::name),
         "round": what.round,
         "incidents": seen.incidents.len(),
@@ -257,8 +256,7 @@ mod tests {
 
     #[test]
     fn nothing_is_right_about_a_decoy() {
-        let decoy =
-            What { made: Made::Odd(Decoy::CpuSpike, Some(Service::Stock), Fault::Stop), ..what(Fault::Stop) };
+        let decoy = What { made: Made::Odd(Decoy::CpuSpike, Some(Service::Stock)), ..what(Fault::Stop) };
         let row = row(&decoy, &seen(Vec::new(), vec![plan(1, "service/shop/stock", "restart", Some(11))]));
         assert_eq!((&row["action_right"], &row["component_right"]), (&json!(false), &json!(false)));
         assert_eq!((&row["name_right"], &row["over_after"]), (&json!(false), &Value::Null));

@@ -1,12 +1,12 @@
-//! What happens in one shop: each fault a few times and the decoys, watched by an agent that may act and keeps what it learns; then each
-//! fault twice more, watched by one that only watches.
+//! What happens in a pair of shops. In one, each fault a few times and then the decoys, watched by an agent that may act and keeps what it
+//! learns. In the other, each fault twice, watched by one that only watches.
 
 use std::path::Path;
 use std::sync::Mutex;
-use std::thread::sleep;
+use std::thread::scope;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use larnax_shop::{Decoy, Fault, Order, Service, Shop};
 use larnax_test_peers::Agent;
 use serde_json::Value;
@@ -26,9 +26,9 @@ const DECOY_LASTS: f64 = 30.0;
 /// How long it is looked at: its end is a part of it, and a diagnosis is made again after 30 s.
 const DECOY: Duration = Duration::from_secs(60);
 
-/// One shop.
+/// A pair of shops.
 pub(super) struct Lane<'a> {
-    /// Of the shop.
+    /// Of the shops.
     pub(super) seed: u64,
     /// Of where faults are put.
     pub(super) first: u64,
@@ -37,8 +37,6 @@ pub(super) struct Lane<'a> {
     pub(super) until: Instant,
     pub(super) program: &'a Path,
     pub(super) learnt: &'a Path,
-    /// One shop has a fault at a time.
-    pub(super) turn: &'a Mutex<()>,
     pub(super) rows: &'a Mutex<Vec<Value>>,
 }
 
@@ -53,44 +51,53 @@ impl Lane<'_> {
         if faults.is_empty() {
             return Ok(());
         }
+        scope(|scope| {
+            let left = scope.spawn(|| self.left(faults));
+            let mended = self.mended(faults);
+            mended.and(
+                left.join()
+                    .unwrap_or_else(|_| Err(anyhow!("the one that only watches was given up, see above"))),
+            )
+        })
+    }
+
+    /// The rounds in which Larnax may act.
+    fn mended(&self, faults: &[Fault]) -> Result<()> {
         let folder = tempfile::tempdir()?;
         let shop = shop::open(self.seed, self.program, folder.path(), true)?;
-        self.mended(&shop, faults)?;
-        sleep(shop::RECOVERY);
-        self.left(&shop, faults, folder.path())?;
+        let agent = self.knowing(&shop.config_file())?;
+        for round in 1..=self.times {
+            for fault in faults {
+                self.round(&agent, &shop, &self.what(Arm::Mend, *fault, round))?;
+            }
+        }
+        // All is learnt that could be taken for one of them. So many for each fault.
+        for round in 1..=faults.len() as u64 {
+            for (number, decoy) in Decoy::ALL.into_iter().enumerate() {
+                let place = (self.seed + round) as usize + number;
+                let on = decoy.usual_place().map(|_| Service::ALL[place % Service::ALL.len()]);
+                self.round(&agent, &shop, &What { arm: Arm::Mend, made: Made::Odd(decoy, on), round })?;
+            }
+        }
         shop.stop()?;
         Ok(())
     }
 
-    /// The rounds in which Larnax may act.
-    fn mended(&self, shop: &Shop, faults: &[Fault]) -> Result<()> {
-        let agent = self.knowing(&shop.config_file())?;
-        for (number, fault) in faults.iter().enumerate() {
-            for round in 1..=self.times {
-                let what = self.what(Arm::Mend, *fault, round);
-                self.round(&agent, shop, &what)?;
-            }
-            for (other, decoy) in Decoy::ALL.into_iter().enumerate() {
-                let on = decoy.usual_place().map(|_| Service::ALL[(number + other) % Service::ALL.len()]);
-                let what = What { arm: Arm::Mend, made: Made::Odd(decoy, on, *fault), round: 1 };
-                self.round(&agent, shop, &what)?;
-            }
-        }
-        Ok(())
-    }
-
     /// The rounds in which it may not: once nobody does anything, once somebody starts everything again.
-    fn left(&self, shop: &Shop, faults: &[Fault], folder: &Path) -> Result<()> {
+    fn left(&self, faults: &[Fault]) -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let shop = shop::open(self.seed, self.program, folder.path(), true)?;
         let text = std::fs::read_to_string(shop.config_file())?;
         ensure!(text.contains("mode: act"), "the shop's config has no policy that acts");
-        let config = folder.join("observing.yaml");
+        let config = folder.path().join("observing.yaml");
         std::fs::write(&config, text.replace("mode: act", "mode: observe"))?;
         let agent = self.knowing(&config)?;
         for fault in faults {
             for arm in [Arm::Nothing, Arm::RestartAll] {
-                self.round(&agent, shop, &self.what(arm, *fault, 1))?;
+                self.round(&agent, &shop, &self.what(arm, *fault, 1))?;
             }
         }
+        shop.stop()?;
         Ok(())
     }
 
@@ -112,15 +119,15 @@ impl Lane<'_> {
     fn round(&self, agent: &Agent, shop: &Shop, what: &What) -> Result<()> {
         self.in_time(what)?;
         let apart = follow::wait_until_apart(agent, APART, APART_WITHIN)?;
-        let _mine = self.turn.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let _core = what.fault().map_or(Ok(None), shop::core_for)?;
         self.in_time(what)?;
-        // The others' turn may have taken long.
+        // Whoever had the core before may have had it for long.
         let calm = apart && trial::is_calm(agent);
         let unserved = follow::unserved(shop).unwrap_or_default();
         let since = trial::now(agent);
         let broke = match what.made {
             Made::Wrong(fault, on) => shop.inject(on, &Order::new(fault, LASTS)).map(|_| ()),
-            Made::Odd(decoy, on, _) => shop.decoy(decoy, on, DECOY_LASTS),
+            Made::Odd(decoy, on) => shop.decoy(decoy, on, DECOY_LASTS),
         };
         if let Err(error) = broke {
             // Where little memory or disk is left, a shop refuses what would take the rest.

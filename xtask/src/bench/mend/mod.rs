@@ -1,11 +1,11 @@
 //! `cargo xtask bench mend`: whether a shop that breaks is mended, by what, how soon, and whether that gets better with each time; beside
 //! doing nothing and beside starting everything again.
 //!
-//! An agent with a hub learns a well shop for one of its days, once. Then some shops are opened, each watched by an agent that knows just
-//! that and may act. Each has its faults, one after the other, each a few times and then the decoys; what is learnt stays. At the end the
-//! same faults meet an agent that only watches.
+//! An agent with a hub learns a well shop for one of its days, once. Then shops are opened in pairs that share out the faults, each
+//! watched by an agent that knows just that. One of a pair may act, and what is learnt stays: each of its faults comes a few times, in
+//! turn, and then the decoys. The other has the same faults and only watches.
 //!
-//! - `lane` is what happens in one shop; `follow` looks at one round until its outcome is known; `judge` says what came of it; `table`
+//! - `lane` is what happens in a pair of shops; `follow` looks at one round until its outcome is known; `judge` says what came of it; `table`
 //!   counts.
 
 mod follow;
@@ -13,7 +13,7 @@ mod judge;
 mod lane;
 mod table;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread::scope;
 use std::time::{Duration, Instant};
@@ -38,6 +38,7 @@ pub(crate) struct Options {
     parallel: usize,
     first: u64,
     learn: Duration,
+    learnt: Option<PathBuf>,
     faults: Vec<Fault>,
     hours: f64,
     notes: Option<String>,
@@ -51,6 +52,7 @@ impl Options {
             parallel: 2,
             first: 1,
             learn: shop::DAY,
+            learnt: None,
             faults: Vec::new(),
             hours: 6.0,
             notes: None,
@@ -61,13 +63,14 @@ impl Options {
                 Arg::Long("parallel") => options.parallel = arguments.value()?.parse()?,
                 Arg::Long("first") => options.first = arguments.value()?.parse()?,
                 Arg::Long("learn") => options.learn = Duration::from_secs(arguments.value()?.parse()?),
+                Arg::Long("learnt") => options.learnt = Some(arguments.value()?.into()),
                 Arg::Long("fault") => options.faults.push(arguments.value()?.parse()?),
                 Arg::Long("hours") => options.hours = arguments.value()?.parse()?,
                 Arg::Long("note") => options.notes = Some(arguments.value()?.string()?),
                 other => return Err(other.unexpected().into()),
             }
         }
-        ensure!((1..=8).contains(&options.parallel), "--parallel: expected 1 to 8 shops");
+        ensure!((1..=8).contains(&options.parallel), "--parallel: expected 1 to 8 pairs of shops");
         ensure!((1..=100).contains(&options.times), "--times: expected 1 to 100");
         ensure!(options.hours > 0.0 && options.hours <= 48.0, "--hours: expected more than 0, at most 48");
         Ok(options)
@@ -95,7 +98,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         None => cargo::build_release("larnax")?,
     };
     let folder = tempfile::tempdir()?;
-    let learnt = folder.path().join("learnt");
+    let learnt = options.learnt.clone().unwrap_or_else(|| folder.path().join("learnt"));
     eprintln!(
         "no round begins later than {} hours after a well shop is learnt; a round takes {} min at most",
         options.hours,
@@ -113,7 +116,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         "note": options.notes,
         "learnt_seconds": options.learn.as_secs(),
         "times": options.times,
-        "shops": options.parallel,
+        "pairs": options.parallel,
         "given_up": given_up,
         "rows": rows,
     });
@@ -124,23 +127,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 /// All rounds of all shops, and why some are missing.
 fn rounds(options: &Options, program: &Path, learnt: &Path) -> (Vec<Value>, Vec<String>) {
-    let (turn, rows) = (Mutex::new(()), Mutex::new(Vec::new()));
+    let rows = Mutex::new(Vec::new());
     let until = Instant::now() + Duration::from_secs_f64(3_600.0 * options.hours);
     let given_up = scope(|scope| {
         let lanes: Vec<_> = (0..options.parallel)
             .map(|number| {
-                let (faults, turn, rows) = (options.of_lane(number), &turn, &rows);
+                let (faults, rows) = (options.of_lane(number), &rows);
                 let seed = options.first + number as u64;
-                let lane = Lane {
-                    seed,
-                    first: options.first,
-                    times: options.times,
-                    until,
-                    program,
-                    learnt,
-                    turn,
-                    rows,
-                };
+                let lane =
+                    Lane { seed, first: options.first, times: options.times, until, program, learnt, rows };
                 scope.spawn(move || lane.run(&faults))
             })
             .collect();

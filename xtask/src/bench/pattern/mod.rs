@@ -28,7 +28,9 @@ use crate::cargo;
 pub(crate) struct Options {
     runs: usize,
     first: u64,
+    parallel: usize,
     learn: Duration,
+    learnt: Option<PathBuf>,
     faults: Vec<Fault>,
     record: Option<PathBuf>,
     data: Option<PathBuf>,
@@ -41,7 +43,9 @@ impl Options {
         let mut options = Options {
             runs: RUNS,
             first: 1,
+            parallel: 5,
             learn: shop::DAY,
+            learnt: None,
             faults: Vec::new(),
             record: None,
             data: None,
@@ -52,6 +56,8 @@ impl Options {
                 Arg::Long("runs") => options.runs = arguments.value()?.parse()?,
                 Arg::Long("first") => options.first = arguments.value()?.parse()?,
                 Arg::Long("learn") => options.learn = Duration::from_secs(arguments.value()?.parse()?),
+                Arg::Long("parallel") => options.parallel = arguments.value()?.parse()?,
+                Arg::Long("learnt") => options.learnt = Some(arguments.value()?.into()),
                 Arg::Long("fault") => options.faults.push(arguments.value()?.parse()?),
                 Arg::Long("record") => options.record = Some(arguments.value()?.into()),
                 Arg::Long("data") => options.data = Some(arguments.value()?.into()),
@@ -59,6 +65,7 @@ impl Options {
                 other => return Err(other.unexpected().into()),
             }
         }
+        ensure!((1..=16).contains(&options.parallel), "--parallel: expected 1 to 16 shops");
         ensure!(options.record.is_none() || options.data.is_none(), "either --record or --data");
         if options.faults.is_empty() {
             options.faults = Fault::ALL.to_vec();

@@ -24,22 +24,22 @@ const ALL_ROWS: usize = 20_000;
 /// What is recorded, one line for each fault.
 pub(super) fn run(options: &Options, program: &Path, into: &Path) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let learnt = folder.path().join("learnt");
+    let learnt = options.learnt.clone().unwrap_or_else(|| folder.path().join("learnt"));
     shop::learn(options.first, options.learn, program, &learnt)?;
     let file = std::fs::OpenOptions::new().create(true).append(true).open(into)?;
     let file = Mutex::new(file);
-    for seed in (options.first..).take(options.runs) {
-        let turn = Mutex::new(());
+    let seeds: Vec<u64> = (options.first..).take(options.runs).collect();
+    for seeds in seeds.chunks(options.parallel) {
         let lanes: Vec<Result<()>> = scope(|scope| {
-            let lanes: Vec<_> = (0..shop::SHOPS)
-                .map(|number| {
-                    let faults = options.faults.iter().copied().skip(number).step_by(shop::SHOPS);
-                    let faults: Vec<Fault> = faults.collect();
-                    let (turn, file, learnt) = (&turn, &file, &learnt);
-                    scope.spawn(move || lane(seed, program, learnt, &faults, turn, file))
-                })
-                .collect();
-            let given_up = |_| Err(anyhow!("seed {seed} was given up, see above"));
+            let lane = |seed: u64| {
+                let mut faults = options.faults.clone();
+                // Shops side by side have the same fault at different times.
+                faults.rotate_left(seed as usize % options.faults.len());
+                let (file, learnt) = (&file, &learnt);
+                scope.spawn(move || lane(seed, program, learnt, &faults, file))
+            };
+            let lanes: Vec<_> = seeds.iter().map(|seed| lane(*seed)).collect();
+            let given_up = |_| Err(anyhow!("a shop was given up, see above"));
             lanes.into_iter().map(|lane| lane.join().unwrap_or_else(given_up)).collect()
         });
         lanes.into_iter().collect::<Result<()>>()?;
@@ -53,12 +53,8 @@ fn lane(
     program: &Path,
     learnt: &Path,
     faults: &[Fault],
-    turn: &Mutex<()>,
     file: &Mutex<std::fs::File>,
 ) -> Result<()> {
-    if faults.is_empty() {
-        return Ok(());
-    }
     let folder = tempfile::tempdir()?;
     let shop = shop::open(seed, program, folder.path(), false)?;
     let mut agent = shop::watch(&shop);
@@ -74,7 +70,7 @@ fn lane(
             ready = trial::wait_for_calm(&agent, trial::BEFORE);
         }
         let seen = {
-            let _mine = turn.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let _core = shop::core_for(*fault)?;
             trial::fault(&agent, &shop, (*fault, place), LASTS, ready)?
         };
         agent.terminate();

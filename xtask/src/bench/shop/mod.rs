@@ -2,8 +2,8 @@
 //! has them, beside simple rules.
 //!
 //! First an agent with a hub (`larnax up`) learns a shop that is well, for a whole one of its days. Then for each seed three shops are
-//! opened, which take turns: while one has a fault, the others are well again, watched by agents that know just what was learnt, and
-//! see a decoy about which nobody should be told.
+//! opened side by side, watched by agents that know just what was learnt; each has a decoy, about which nobody should be told, and a
+//! fault, and is well again.
 //!
 //! - `trial` is one fault or decoy and what was seen of it; `rules` asks simple rules about the same evidence; `table` counts.
 
@@ -11,8 +11,8 @@ mod rules;
 mod table;
 pub(super) mod trial;
 
-use std::path::Path;
-use std::sync::Mutex;
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
 use std::thread::{scope, sleep};
 use std::time::Duration;
 
@@ -28,8 +28,8 @@ use crate::cargo;
 
 /// So many of the faults meet each seed; which ones changes with the seed, so that all have their turn.
 const FAULTS: usize = 10;
-/// Shops that take turns, so that a fault does not have to wait for the calm before it.
-pub(super) const SHOPS: usize = 3;
+/// Shops side by side.
+const SHOPS: usize = 3;
 /// How long a day of the shop's customers is: who knows less of it takes other hours for anomalies.
 pub(super) const DAY: Duration = Duration::from_secs(1_200);
 /// How long a fault lasts, as with `larnax inject`; at the end of it the diagnosis is read.
@@ -43,6 +43,7 @@ pub(crate) struct Options {
     seeds: u64,
     first: u64,
     learn: Duration,
+    learnt: Option<PathBuf>,
     faults: Vec<Fault>,
     notes: Option<String>,
 }
@@ -50,12 +51,14 @@ pub(crate) struct Options {
 impl Options {
     /// Reads the arguments after `bench shop`.
     pub(crate) fn parse(mut arguments: Parser) -> Result<Options> {
-        let mut options = Options { seeds: 5, first: 1, learn: DAY, faults: Vec::new(), notes: None };
+        let mut options =
+            Options { seeds: 5, first: 1, learn: DAY, learnt: None, faults: Vec::new(), notes: None };
         while let Some(argument) = arguments.next()? {
             match argument {
                 Arg::Long("seeds") => options.seeds = arguments.value()?.parse()?,
                 Arg::Long("first") => options.first = arguments.value()?.parse()?,
                 Arg::Long("learn") => options.learn = Duration::from_secs(arguments.value()?.parse()?),
+                Arg::Long("learnt") => options.learnt = Some(arguments.value()?.into()),
                 Arg::Long("fault") => options.faults.push(arguments.value()?.parse()?),
                 Arg::Long("note") => options.notes = Some(arguments.value()?.string()?),
                 other => return Err(other.unexpected().into()),
@@ -80,7 +83,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let machine = machine::describe()?;
     let program = cargo::build_release("larnax")?;
     let folder = tempfile::tempdir()?;
-    let learnt = folder.path().join("learnt");
+    let learnt = options.learnt.clone().unwrap_or_else(|| folder.path().join("learnt"));
     learn(options.first, options.learn, &program, &learnt)?;
     let mut rows = Vec::new();
     for seed in (options.first..).take(options.seeds as usize) {
@@ -99,15 +102,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     report::keep(&if whole { report::folder() } else { cargo::target().join("bench") }, &result, "shop")
 }
 
-/// The shops of a seed, side by side; only one has a fault at a time.
+/// The shops of a seed, side by side.
 fn one_seed(options: &Options, seed: u64, program: &Path, learnt: &Path) -> Result<Vec<Value>> {
     let faults = options.of_seed(seed);
-    let turn = Mutex::new(());
     let lanes = scope(|scope| {
         let lane = |number: usize| {
             let mine: Vec<Fault> = faults.iter().copied().skip(number).step_by(SHOPS).collect();
-            let turn = &turn;
-            scope.spawn(move || lane(seed, program, learnt, &mine, turn))
+            scope.spawn(move || lane(seed, program, learnt, &mine))
         };
         let lanes: Vec<_> = (0..SHOPS).map(lane).collect();
         lanes.into_iter().map(|lane| lane.join()).collect::<Vec<_>>()
@@ -119,7 +120,7 @@ fn one_seed(options: &Options, seed: u64, program: &Path, learnt: &Path) -> Resu
     Ok(rows)
 }
 
-fn lane(seed: u64, program: &Path, learnt: &Path, faults: &[Fault], turn: &Mutex<()>) -> Result<Vec<Value>> {
+fn lane(seed: u64, program: &Path, learnt: &Path, faults: &[Fault]) -> Result<Vec<Value>> {
     if faults.is_empty() {
         return Ok(Vec::new());
     }
@@ -154,7 +155,7 @@ fn lane(seed: u64, program: &Path, learnt: &Path, faults: &[Fault], turn: &Mutex
             ready = trial::wait_for_calm(&agent, trial::BEFORE);
         }
         let mut row = {
-            let _mine = turn.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let _core = core_for(*fault)?;
             trial::fault(&agent, &shop, (*fault, place), LASTS, ready)?
         };
         agent.terminate();
@@ -167,8 +168,22 @@ fn lane(seed: u64, program: &Path, learnt: &Path, faults: &[Fault], turn: &Mutex
     Ok(rows)
 }
 
-/// Has an agent learn a shop that is well, for so long.
+/// A core of this machine, for a fault that takes a whole one, until it is dropped: two of those at once would be felt by all shops.
+/// None for one that does not. Other benches of the shop wait for it too.
+pub(super) fn core_for(fault: Fault) -> Result<Option<File>> {
+    if !matches!(fault, Fault::CpuHog | Fault::CpuLeak) {
+        return Ok(None);
+    }
+    let file = OpenOptions::new().create(true).append(true).open(cargo::target().join("shop.core"))?;
+    file.lock()?;
+    Ok(Some(file))
+}
+
+/// Has an agent learn a shop that is well, for so long, unless the folder is there.
 pub(super) fn learn(seed: u64, time: Duration, program: &Path, learnt: &Path) -> Result<()> {
+    if learnt.is_dir() {
+        return Ok(());
+    }
     let folder = tempfile::tempdir()?;
     let shop = open(seed, program, folder.path(), false)?;
     let mut agent = watch(&shop);
@@ -236,7 +251,7 @@ mod tests {
 
     #[test]
     fn in_five_seeds_every_fault_has_its_turn() {
-        let options = Options { seeds: 5, first: 1, learn: DAY, faults: Vec::new(), notes: None };
+        let options = Options::parse(Parser::from_args(Vec::<&str>::new())).unwrap();
         for fault in Fault::ALL {
             let times = (1..=5).filter(|seed| options.of_seed(*seed).contains(&fault)).count();
             assert!((3..=4).contains(&times), "{fault} {times} times");

@@ -47,7 +47,7 @@ pub(in crate::bench) fn fault(
     lasts: Duration,
     ready: bool,
 ) -> Result<Value> {
-    // The others' turn may have taken long.
+    // Whoever had the core before may have had it for long.
     let calm = ready && is_calm(agent);
     let since = now(agent);
     let began = Instant::now();
