@@ -166,6 +166,11 @@ impl Tracker {
         }
     }
 
+    /// What was reopened is a new anomaly after all: it takes no longer to end than any other.
+    pub fn begin_anew(&mut self) {
+        self.reopened = false;
+    }
+
     /// Ends what is open, without a later sample continuing it.
     pub fn stop(&mut self, now: Timestamp) {
         self.end(now.nanos());

@@ -133,6 +133,25 @@ fn a_fault_that_returns_within_two_minutes_is_one_anomaly_and_one_alert() {
 }
 
 #[test]
+fn something_else_within_two_minutes_is_another_anomaly_with_names_of_its_own() {
+    let mut fed = Fed::new(&numbered(20));
+    let mut noise = quiet(&mut fed);
+    fed.run(600.0, 120.0, 1.0, |t, values| {
+        values.fill_with(|| 100.0 + noise.normal());
+        match t as u32 {
+            600..620 => values[0] += 500.0,
+            660..690 => values[9] += 60.0,
+            _ => {}
+        }
+    });
+    let opened = fed.changes.iter().filter(|(_, c)| c.transition == Transition::Opened);
+    let opened: Vec<_> =
+        opened.map(|(t, c)| (*t, c.anomaly.metrics[0].metric.as_str(), c.anomaly.alerted)).collect();
+    assert!(matches!(opened[..], [(_, "m0", true), (t, "m9", true)] if t < 670.0), "{}", fed.story());
+    assert!(matches!(fed.changes.last(), Some((t, c)) if *t < 720.0 && c.transition == Transition::Closed));
+}
+
+#[test]
 fn the_explanation_says_what_sets_the_score_and_is_serialisable() {
     let mut fed = Fed::new(&numbered(4));
     quiet(&mut fed);

@@ -100,12 +100,7 @@ impl Watch {
     pub(crate) fn find_named(&mut self) {
         self.named.clear();
         let metrics = self.deviation.as_ref().map_or(&[][..], |a| &a.metrics);
-        self.named.extend(
-            metrics
-                .iter()
-                .filter(|c| c.deviation.abs() > 1.0)
-                .filter_map(|c| self.schema.position(c.metric.as_str())),
-        );
+        self.named.extend(outside(metrics).filter_map(|c| self.schema.position(c.metric.as_str())));
     }
 
     /// The metrics that the anomaly is about, with what was just said of them.
@@ -133,6 +128,22 @@ impl Watch {
         changes.push(Change { transition: Transition::Opened, anomaly: anomaly.clone() });
         self.deviation = Some(anomaly);
         self.find_named();
+    }
+
+    /// Something is flagged soon after an anomaly ended: it goes on, unless this is something else.
+    pub(super) fn reopen(&mut self, now: Timestamp, budget: &mut AlertBudget, changes: &mut Vec<Change>) {
+        let metrics = self.contributions();
+        let Some(mut anomaly) = self.ended.take_if(|ended| !is_something_else(ended, &metrics)) else {
+            self.tracker.begin_anew();
+            return self.begin(self.tracker.began().unwrap_or(now), now, budget, changes);
+        };
+        let lasted = anomaly.last_seen.since(anomaly.onset);
+        budget.take_back(anomaly.closed.unwrap_or_default(), anomaly.peak, lasted);
+        (anomaly.closed, anomaly.close_reason) = (None, None);
+        self.deviation = Some(anomaly);
+        self.find_named();
+        self.reported = (0.0, Timestamp::from_nanos(i64::MIN));
+        self.follow(now, budget, changes);
     }
 
     /// A flagged row while an anomaly is open.
@@ -243,4 +254,16 @@ impl Watch {
 pub(super) fn close(mut anomaly: Anomaly, now: Timestamp, reason: CloseReason) -> Change {
     (anomaly.closed, anomaly.close_reason) = (Some(now), Some(reason));
     Change { transition: Transition::Closed, anomaly }
+}
+
+/// Those that are outside their bands.
+fn outside(metrics: &[Contribution]) -> impl Iterator<Item = &Contribution> {
+    metrics.iter().filter(|c| c.deviation.abs() > 1.0)
+}
+
+/// Whether what is unusual `now` is something else than what an anomaly that has just ended was about: both name metrics, and none of
+/// them is the same. Taken for one, the second would be told under the names of the first, or not at all.
+fn is_something_else(ended: &Anomaly, now: &[Contribution]) -> bool {
+    let before = |c: &Contribution| outside(&ended.metrics).any(|b| b.metric == c.metric);
+    outside(&ended.metrics).next().is_some() && outside(now).next().is_some() && !outside(now).any(before)
 }

@@ -353,18 +353,7 @@ impl Watch {
                 }
             }
             Step::Open(onset) => self.begin(onset, row.time, budget, changes),
-            Step::Reopen => match self.ended.take() {
-                Some(mut anomaly) => {
-                    let lasted = anomaly.last_seen.since(anomaly.onset);
-                    budget.take_back(anomaly.closed.unwrap_or_default(), anomaly.peak, lasted);
-                    (anomaly.closed, anomaly.close_reason) = (None, None);
-                    self.deviation = Some(anomaly);
-                    self.find_named();
-                    self.reported = (0.0, Timestamp::from_nanos(i64::MIN));
-                    self.follow(row.time, budget, changes);
-                }
-                None => self.begin(self.tracker.began().unwrap_or(row.time), row.time, budget, changes),
-            },
+            Step::Reopen => self.reopen(row.time, budget, changes),
             Step::Close => self.finish(row.time, CloseReason::Recovered, budget, changes),
             Step::Adopt => {
                 self.finish(row.time, CloseReason::Adopted, budget, changes);
