@@ -4,6 +4,7 @@ mod bench;
 mod cargo;
 mod deny;
 mod generate;
+mod kubernetes;
 mod peers;
 mod size;
 mod steps;
@@ -20,7 +21,7 @@ The developer's commands
 cargo xtask test [--fast] [--only STEP]... [--list]
         Sets up what the tests need and runs all of them.
         --fast   only what needs no peers and no release build: under two minutes once built
-        --only   one step, with the steps it needs; can be given again
+        --only   one step, with the steps it needs; can be given again. `kubernetes` is only done so
         --list   what the steps are
 cargo xtask generate [--check]
         Writes the generated references anew; --check only fails if they are out of step.

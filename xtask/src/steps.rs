@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 
 use crate::bench::recorded;
 use crate::cargo::{self, cargo};
-use crate::{deny, generate, peers, size};
+use crate::{deny, generate, kubernetes, peers, size};
 
 /// One step.
 pub(crate) struct Step {
@@ -12,12 +12,23 @@ pub(crate) struct Step {
     pub(crate) name: &'static str,
     /// What it does, for `--list`.
     pub(crate) what: &'static str,
-    /// Whether `--fast` includes it.
-    pub(crate) fast: bool,
+    /// When it is done.
+    pub(crate) when: When,
     /// The earlier steps whose results it uses.
     pub(crate) needs: &'static [&'static str],
     /// Does it; an error is a failure.
     pub(crate) run: fn() -> Result<Outcome>,
+}
+
+/// When a step is done; in any case where `--only` names it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    /// With `--fast` too.
+    Fast,
+    /// Without `--fast`.
+    Full,
+    /// Only then.
+    Named,
 }
 
 /// How a step ended that did not fail.
@@ -30,53 +41,79 @@ pub(crate) enum Outcome {
 }
 
 pub(crate) const STEPS: &[Step] = &[
-    Step { name: "format", what: "rustfmt changes nothing", fast: true, needs: &[], run: format },
-    Step { name: "lint", what: "clippy has nothing to say", fast: true, needs: &[], run: lint },
+    Step { name: "format", what: "rustfmt changes nothing", when: When::Fast, needs: &[], run: format },
+    Step { name: "lint", what: "clippy has nothing to say", when: When::Fast, needs: &[], run: lint },
     Step {
         name: "unit",
         what: "unit, property, conformance and doc tests",
-        fast: true,
+        when: When::Fast,
+
         needs: &[],
         run: unit,
     },
     Step {
         name: "generated",
         what: "generated references are in step",
-        fast: true,
+        when: When::Fast,
+
         needs: &[],
         run: generated,
     },
-    Step { name: "docs", what: "rustdoc has nothing to say", fast: false, needs: &[], run: docs },
-    Step { name: "deny", what: "licences, bans, sources", fast: false, needs: &[], run: deny::run_if_there },
-    Step { name: "build", what: "the release programs", fast: false, needs: &[], run: build },
-    Step { name: "size", what: "larnax-edge is small", fast: false, needs: &["build"], run: size::check },
+    Step { name: "docs", what: "rustdoc has nothing to say", when: When::Full, needs: &[], run: docs },
+    Step {
+        name: "deny",
+        what: "licences, bans, sources",
+        when: When::Full,
+        needs: &[],
+        run: deny::run_if_there,
+    },
+    Step { name: "build", what: "the release programs", when: When::Full, needs: &[], run: build },
+    Step {
+        name: "size",
+        what: "larnax-edge is small",
+        when: When::Full,
+        needs: &["build"],
+        run: size::check,
+    },
     Step {
         name: "accuracy",
         what: "the default detector and birch judge the made sets as well as recorded",
-        fast: false,
+        when: When::Full,
+
         needs: &["build"],
         run: recorded::check_accuracy,
     },
     Step {
         name: "instructions",
         what: "they need no more instructions for a sample than recorded",
-        fast: false,
+        when: When::Full,
+
         needs: &[],
         run: recorded::check_instructions,
     },
     Step {
         name: "peers",
         what: "fetch the real peers",
-        fast: false,
+        when: When::Full,
+
         needs: &[],
         run: peers::fetch_for_tests,
     },
     Step {
         name: "e2e",
         what: "end to end, against real peers",
-        fast: false,
+        when: When::Full,
+
         needs: &["build", "peers"],
         run: e2e,
+    },
+    Step {
+        name: "kubernetes",
+        what: "a real cluster for tests: its own ones",
+        // Larnax has nothing on a cluster yet, and building Kubernetes takes six minutes.
+        when: When::Named,
+        needs: &[],
+        run: kubernetes::check,
     },
 ];
 
@@ -94,6 +131,7 @@ fn lint() -> Result<Outcome> {
     for (package, _) in WITH_PEERS {
         clippy.arg("--features").arg(format!("{package}/with-peers"));
     }
+    clippy.args(["--features", "larnax-test-kubernetes/with-cluster"]);
     cargo::run(clippy.args(["--", "--deny", "warnings"])).map(|()| Outcome::Passed)
 }
 

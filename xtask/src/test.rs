@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use lexopt::{Arg, Parser, ValueExt};
 
-use crate::steps::{Outcome, STEPS, Step};
+use crate::steps::{Outcome, STEPS, Step, When};
 
 /// What the command line asks for.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ impl Options {
         let named = |step: &Step| self.only.iter().any(|name| name == step.name);
         let needed = |step: &Step| STEPS.iter().any(|other| named(other) && other.needs.contains(&step.name));
         let chosen = |step: &&Step| match self.only.is_empty() {
-            true => step.fast || !self.fast,
+            true => step.when == When::Fast || (step.when == When::Full && !self.fast),
             false => named(step) || needed(step),
         };
         Ok(STEPS.iter().filter(chosen).collect())

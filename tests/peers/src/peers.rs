@@ -31,6 +31,14 @@ pub enum Peer {
     RabbitMq,
     /// What orders virtual machines about; it brings a driver whose machines exist only in its memory.
     Virsh,
+    /// What runs the containers of a Kubernetes node.
+    Containerd,
+    /// Its command line.
+    Ctr,
+    /// What starts a container.
+    Runc,
+    /// What gives a pod its network.
+    BridgePlugin,
     /// VictoriaMetrics' scraper. Only the bench uses it.
     Vmagent,
     /// The counter of instructions, without the script around it, which looks for an installed one.
@@ -68,6 +76,10 @@ impl Peer {
             Peer::Initdb => "initdb",
             Peer::RabbitMq => "beam.smp",
             Peer::Virsh => "virsh",
+            Peer::Containerd => "containerd",
+            Peer::Ctr => "ctr",
+            Peer::Runc => "runc",
+            Peer::BridgePlugin => "bridge",
             Peer::Vmagent => "vmagent",
             Peer::Valgrind => "valgrind.bin",
         }
@@ -83,6 +95,9 @@ impl Peer {
             Peer::Postgres | Peer::Initdb => POSTGRESQL,
             Peer::RabbitMq => "rabbitmq-server",
             Peer::Virsh => "libvirt-clients",
+            Peer::Containerd | Peer::Ctr => "containerd",
+            Peer::Runc => "runc",
+            Peer::BridgePlugin => "containernetworking-plugins",
             Peer::Vmagent => "victoria-metrics",
             Peer::Valgrind => "valgrind",
         }
@@ -192,6 +207,8 @@ impl Peers {
         }
         let folder = match peer {
             Peer::RabbitMq => self.versioned("usr/lib/erlang", "erts-")?.join("bin"),
+            Peer::Runc => self.root.join("usr/sbin"),
+            Peer::BridgePlugin => self.root.join("usr/lib/cni"),
             _ => self.root.join("usr/bin"),
         };
         let path = folder.join(name);

@@ -150,7 +150,7 @@ impl Process {
     }
 
     /// [`terminate`](Process::terminate) for destructors, which must not panic: past `within` it kills.
-    pub(crate) fn terminate_or_kill(&mut self, within: Duration) {
+    pub fn terminate_or_kill(&mut self, within: Duration) {
         self.signal_or_kill(Signal::TERM, within);
     }
 

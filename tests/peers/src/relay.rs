@@ -37,9 +37,17 @@ impl Relay {
     /// # Panics
     /// When no port can be had.
     pub fn to(to: SocketAddr) -> Relay {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        Relay::at((Ipv4Addr::LOCALHOST, 0).into(), to)
+    }
+
+    /// One that listens at `address` and passes on to `to`.
+    ///
+    /// # Panics
+    /// When it can't listen there.
+    pub fn at(address: SocketAddr, to: SocketAddr) -> Relay {
+        let listener = TcpListener::bind(address);
         let listening = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
-        let (address, listener) = listening.unwrap_or_else(|error| panic!("no port for a relay: {error}"));
+        let (address, listener) = listening.unwrap_or_else(|error| panic!("no relay at {address}: {error}"));
         let state = Arc::new(Mutex::new(State { to: Some(to), open: HashMap::new(), ended: false }));
         let shared = Arc::clone(&state);
         let accepting = thread::spawn(move || accept(&listener, &shared));

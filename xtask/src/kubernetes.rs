@@ -1,0 +1,30 @@
+//! A real Kubernetes cluster for tests, which is built once and then up in a quarter of a minute.
+
+use anyhow::{Context, Result};
+use larnax_test_kubernetes::{Programs, build, lacks};
+use larnax_test_peers::fetch;
+
+use crate::cargo::{self, cargo};
+use crate::peers;
+use crate::steps::Outcome;
+
+/// The step of `cargo xtask test`. Where this machine has no Go it is left out.
+pub(crate) fn check() -> Result<Outcome> {
+    if let Some(lack) = lacks() {
+        return Ok(Outcome::LeftOut(format!("the tests on Kubernetes: {lack}")));
+    }
+    for (package, fetched) in fetch(&Programs::PEERS, &peers::folder())? {
+        fetched.with_context(|| format!("{package} can't be had"))?;
+    }
+    let version = build().context("Kubernetes can't be built")?;
+    let mut test = cargo(&[
+        "test",
+        "--package",
+        "larnax-test-kubernetes",
+        "--features",
+        "with-cluster",
+        "--no-fail-fast",
+    ]);
+    cargo::run(test.env("LARNAX_PEERS", peers::folder()))?;
+    Ok(Outcome::PassedWith(version))
+}
