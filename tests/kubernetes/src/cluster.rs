@@ -19,7 +19,7 @@ use crate::programs::Programs;
 /// How long a node may take until pods can run on it.
 const READY: Duration = Duration::from_secs(120);
 
-/// A running cluster, empty but for what Kubernetes itself makes. Dropped, it is gone without a trace.
+/// A running cluster, empty but for what Kubernetes itself makes. Dropped, it is gone.
 ///
 /// ```no_run
 /// use larnax_test_kubernetes::Cluster;

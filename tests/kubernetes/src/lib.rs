@@ -1,6 +1,6 @@
 //! A real Kubernetes cluster for tests, on one machine: etcd, API server, controllers and scheduler, and nodes with a real
 //! kubelet, containerd and runc. No container engine and no image registry is needed; it is up in a quarter of a minute and
-//! leaves nothing behind.
+//! leaves nothing behind but an empty file in the temporary folder, by which clusters with nodes wait for each other.
 //!
 //! Kubernetes is built once from its own Go modules into one program ([`build`], `cluster/`), containerd and runc come from
 //! Debian's packages like other peers. The control plane alone needs no root, and several can stand side by side. Nodes need

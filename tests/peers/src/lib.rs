@@ -1,5 +1,5 @@
-//! Real peers for tests: Debian's Prometheus, Alertmanager, node_exporter, PostgreSQL, RabbitMQ, virsh and stress-ng, and Larnax's own
-//! programs.
+//! Real peers for tests: Debian's Prometheus, Alertmanager, node_exporter, PostgreSQL, RabbitMQ, virsh, stress-ng and what runs the
+//! containers of a Kubernetes node, and Larnax's own programs.
 //!
 //! `cargo xtask test` fetches the peers ([`fetch()`]) into `target/peers`, without installing anything and
 //! without root. A test asks for what it needs with [`Peers::for_test`] and starts it: every peer runs on a

@@ -8,7 +8,6 @@ use hyper::{Request, StatusCode};
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::Running;
-
 use crate::faults::Switch;
 use crate::graph::Route;
 use crate::http::{self, Answer};
