@@ -228,7 +228,7 @@ fn peaks_of_a_second_do_not_hide_a_lasting_stress() {
 
 #[test]
 fn a_constant_metric_that_changes_alone_is_noted_and_alerts_nobody() {
-    let mut noise = Noise(8);
+    let mut noise = Noise(1);
     let mut fed = Fed::new(&numbered(20));
     fed.run(0.0, 3_600.0, 1.0, |t, values| {
         values.fill_with(|| 100.0 + noise.normal());
@@ -267,4 +267,29 @@ fn a_metric_that_vanishes_is_named() {
     let absent = AnomalyKind::MetricAbsent;
     assert_eq!(kinds, [(Transition::Opened, absent), (Transition::Closed, absent)]);
     assert_eq!(fed.changes[0].1.anomaly.metrics[0].metric.as_str(), "m2");
+}
+
+/// An hour with five minutes of latency every ten, then a leak that ends after five minutes, then latency once more.
+#[test]
+fn an_hour_of_faults_hides_neither_a_smaller_one_nor_the_next_of_its_size() {
+    hold(&[DetectorKind::default()], |kind| {
+        let mut noise = Noise(8);
+        let names = ["latency", "requests", "cpu", "memory", "written", "threads", "files", "sent"];
+        let mut fed = Fed::of(kind, &support::schema(&names.map(String::from)));
+        let slow = |t: f64| (1_200.0..4_800.0).contains(&t) && t % 600.0 < 300.0 || t >= 6_000.0;
+        let leak = |t: f64| if (5_100.0..5_400.0).contains(&t) { (t - 5_100.0) / 300.0 } else { 0.0 };
+        fed.run(0.0, 6_300.0, 1.0, |t, values| {
+            values.fill_with(|| 100.0 + noise.normal());
+            values[0] += if slow(t) { 150.0 } else { 0.0 };
+            values[3] += 75.0 * leak(t);
+        });
+        let opened = |from: f64, name: &str| {
+            fed.changes.iter().any(|(t, c)| {
+                (from..from + 300.0).contains(t)
+                    && c.transition == Transition::Opened
+                    && c.anomaly.metrics.first().is_some_and(|m| m.metric.as_str() == name)
+            })
+        };
+        if opened(5_100.0, "memory") && opened(6_000.0, "latency") { Ok(()) } else { Err(fed.story()) }
+    });
 }

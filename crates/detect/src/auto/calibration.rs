@@ -59,12 +59,18 @@ pub(super) struct Calibration {
     /// The same, undecided.
     #[prost(double, tag = "5")]
     pending: f64,
+    /// How many of all of them stand for events.
+    #[prost(double, tag = "6")]
+    events: f64,
+    /// What the stretch of flagged rows that still goes on has added to each bin; none in what earlier versions saved.
+    #[prost(float, repeated, tag = "7")]
+    stretch: Vec<f32>,
 }
 
 impl Calibration {
     /// No errors yet.
     pub(super) fn new() -> Self {
-        Self { counts: vec![0.0; BINS], ..Self::default() }
+        Self { counts: vec![0.0; BINS], stretch: vec![0.0; BINS], ..Self::default() }
     }
 
     /// The error that a normal row exceeds with a probability of `tail`, an event counting once.
@@ -78,7 +84,8 @@ impl Calibration {
         let prior = form.prior.0 * (PRIOR_TAIL / tail).powf(1.0 / PRIOR_POWER);
         let limit = prior + known * (own - prior);
         let enough = if self.seen >= USUAL_SEEN {
-            form.over_usual * self.exceeded_by(0.01 * self.seen)
+            // One in a hundred of the rows without an event: a few anomalies would make up the hundredth by themselves.
+            form.over_usual * self.exceeded_by(self.events + 0.01 * (self.seen - self.events))
         } else {
             f64::MAX
         };
@@ -101,23 +108,32 @@ impl Calibration {
 
     /// Takes in the error of a normal row, `dt` seconds after the one before.
     pub(super) fn learn(&mut self, error: f64, weight: f64, dt: f64, fade: f64) {
-        self.count(error, weight);
+        self.add(error, weight);
         self.age += dt;
         if self.seen > MAX_ERRORS && self.age > MAX_SECONDS {
-            self.counts.iter_mut().for_each(|count| *count *= 0.5);
-            (self.seen, self.age) = (0.5 * self.seen, 0.5 * self.age);
+            self.counts.iter_mut().chain(&mut self.stretch).for_each(|count| *count *= 0.5);
+            [&mut self.seen, &mut self.events, &mut self.age].into_iter().for_each(|x| *x *= 0.5);
         }
         let mut record = Record { value: self.record, pending: self.pending };
         record.learn(error, fade, weight);
         (self.record, self.pending) = (record.value, record.pending);
     }
 
-    /// Counts the error of a flagged row as part of an event.
-    pub(super) fn count(&mut self, error: f64, part: f64) {
+    fn add(&mut self, error: f64, part: f64) {
         if let Some(count) = self.counts.get_mut(bin(error)) {
             *count += part as f32;
         }
         self.seen += part;
+    }
+
+    /// Counts the error of a flagged row as part of an event, until it is known whether it is one.
+    pub(super) fn count(&mut self, error: f64, part: f64) {
+        self.add(error, part);
+        self.events += part;
+        self.stretch.resize(BINS, 0.0);
+        if let Some(count) = self.stretch.get_mut(bin(error)) {
+            *count += part as f32;
+        }
     }
 
     /// Notes the error of a flagged row.
@@ -126,10 +142,16 @@ impl Calibration {
     }
 
     /// The stretch of flagged rows is over. An anomaly counts as an event that just reached the limit: leaving it out would
-    /// pull the limit down each time, and counting its full size would make the next one of its kind normal.
+    /// pull the limit down each time, and counting its full size would make the next one of its kind normal. Only what
+    /// lasts longer than one event keeps what it has counted: it is about to be what is usual.
     pub(super) fn settle(&mut self, was_anomaly: bool, tail: f64, form: &Form) {
+        if was_anomaly {
+            self.take_back();
+        }
+        self.stretch.fill(0.0);
         if was_anomaly && self.pending > 0.0 {
-            self.count(self.limit(tail, form), form.event_rows);
+            self.add(self.limit(tail, form), form.event_rows);
+            self.events += form.event_rows;
         } else if self.pending > 0.0 {
             self.learn(self.pending, 1.0, 0.0, 1.0);
         }
@@ -138,27 +160,40 @@ impl Calibration {
         (self.record, self.pending) = (record.value, record.pending);
     }
 
+    /// Takes back one event of what the stretch has counted.
+    fn take_back(&mut self) {
+        let counted = self.stretch.iter().sum::<f32>();
+        let share = if counted > 1.0 { 1.0 / counted } else { 1.0 };
+        for (count, &part) in self.counts.iter_mut().zip(&self.stretch) {
+            *count = (*count - share * part).max(0.0);
+        }
+        let taken = f64::from(share * counted);
+        (self.seen, self.events) = ((self.seen - taken).max(0.0), (self.events - taken).max(0.0));
+    }
+
     /// Adds what another instance learnt: counts add.
     pub(super) fn merge(&mut self, other: &Self) {
         for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
             *mine += theirs;
         }
         self.seen += other.seen;
+        self.events += other.events;
         self.age += other.age;
         self.record = self.record.max(other.record);
     }
 
     /// Whether every number in it is one that this program can have written.
     pub(super) fn is_sound(&self) -> bool {
-        let numbers = [self.seen, self.age, self.record, self.pending];
+        let numbers = [self.seen, self.events, self.age, self.record, self.pending];
         self.counts.len() == BINS
-            && self.counts.iter().all(|count| count.is_finite() && *count >= 0.0)
+            && (self.stretch.is_empty() || self.stretch.len() == BINS)
+            && self.counts.iter().chain(&self.stretch).all(|count| count.is_finite() && *count >= 0.0)
             && numbers.iter().all(|x| x.is_finite() && *x >= 0.0)
     }
 
     /// Bytes held besides itself.
     pub(super) fn bytes(&self) -> usize {
-        self.counts.capacity() * size_of::<f32>()
+        (self.counts.capacity() + self.stretch.capacity()) * size_of::<f32>()
     }
 }
 
@@ -223,5 +258,39 @@ mod tests {
         calibration.suspect(30.0);
         calibration.settle(false, 1e-6, &FORM);
         assert_eq!(calibration.limit(1e-6, &FORM), 45.0);
+    }
+
+    #[test]
+    fn after_a_dozen_anomalies_one_large_error_that_was_none_does_not_make_its_size_normal() {
+        let form = Form { event_rows: 33.0, over_usual: 3.0, ..FORM };
+        let mut calibration = Calibration::new();
+        (0..1200).for_each(|i| calibration.learn(1.0 + f64::from(i % 100) / 100.0, 1.0, 1.0, 1.0));
+        for _ in 0..30 {
+            calibration.suspect(30.0);
+            calibration.settle(true, 1e-6, &form);
+        }
+        calibration.suspect(100.0);
+        calibration.settle(false, 1e-6, &form);
+        let limit = calibration.limit(1e-6, &form);
+        assert!(limit < 8.0, "{limit}");
+    }
+
+    #[test]
+    fn what_lasted_counts_at_its_full_size_only_where_it_was_no_anomaly() {
+        let tail = 1e-4;
+        let after = |was_anomaly| {
+            let mut calibration = Calibration::new();
+            (0..3000).for_each(|_| calibration.learn(1.0, 1.0, 1.0, 1.0));
+            for _ in 0..12 {
+                for _ in 0..300 {
+                    calibration.suspect(30.0);
+                    calibration.count(30.0, 1.0 / 600.0);
+                }
+                calibration.settle(was_anomaly, tail, &FORM);
+            }
+            calibration.limit(tail, &FORM)
+        };
+        assert!(after(true) < 2.0, "{}", after(true));
+        assert!(after(false) > 25.0, "{}", after(false));
     }
 }
