@@ -1,4 +1,4 @@
-//! Real peers for tests: Debian's Prometheus, Alertmanager, node_exporter, PostgreSQL, RabbitMQ, virsh, stress-ng and what runs the
+//! Real peers for tests: Debian's Prometheus, Alertmanager, node_exporter, PostgreSQL, RabbitMQ, systemd, virsh, stress-ng and what runs the
 //! containers of a Kubernetes node, and Larnax's own programs.
 //!
 //! `cargo xtask test` fetches the peers ([`fetch()`]) into `target/peers`, without installing anything and
@@ -25,6 +25,7 @@ mod rabbitmq;
 mod relay;
 mod relocate;
 mod stress_ng;
+mod systemd;
 mod wait;
 
 pub use agent::Agent;
@@ -39,4 +40,5 @@ pub use prometheus::Prometheus;
 pub use rabbitmq::RabbitMq;
 pub use relay::Relay;
 pub use stress_ng::StressNg;
+pub use systemd::Systemd;
 pub use wait::eventually;

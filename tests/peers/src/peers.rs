@@ -29,6 +29,8 @@ pub enum Peer {
     Initdb,
     /// The message broker: Erlang's machine, which runs it.
     RabbitMq,
+    /// What starts and keeps services.
+    Systemd,
     /// What orders virtual machines about; it brings a driver whose machines exist only in its memory.
     Virsh,
     /// What runs the containers of a Kubernetes node.
@@ -47,7 +49,7 @@ pub enum Peer {
 
 impl Peer {
     /// The peers that the tests need: all but those of the bench and the counter of instructions.
-    pub const OF_TESTS: [Peer; 10] = [
+    pub const OF_TESTS: [Peer; 11] = [
         Peer::Prometheus,
         Peer::Promtool,
         Peer::Alertmanager,
@@ -57,6 +59,7 @@ impl Peer {
         Peer::Postgres,
         Peer::Initdb,
         Peer::RabbitMq,
+        Peer::Systemd,
         Peer::Virsh,
     ];
 
@@ -75,6 +78,7 @@ impl Peer {
             Peer::Postgres => "postgres",
             Peer::Initdb => "initdb",
             Peer::RabbitMq => "beam.smp",
+            Peer::Systemd => "systemd",
             Peer::Virsh => "virsh",
             Peer::Containerd => "containerd",
             Peer::Ctr => "ctr",
@@ -94,6 +98,7 @@ impl Peer {
             Peer::StressNg => "stress-ng",
             Peer::Postgres | Peer::Initdb => POSTGRESQL,
             Peer::RabbitMq => "rabbitmq-server",
+            Peer::Systemd => "systemd",
             Peer::Virsh => "libvirt-clients",
             Peer::Containerd | Peer::Ctr => "containerd",
             Peer::Runc => "runc",
@@ -122,6 +127,7 @@ impl Peer {
                 "erlang-tools",
                 "erlang-xmerl",
             ],
+            Peer::Systemd => &["libsystemd-shared"],
             _ => &[],
         }
     }
@@ -207,6 +213,7 @@ impl Peers {
         }
         let folder = match peer {
             Peer::RabbitMq => self.versioned("usr/lib/erlang", "erts-")?.join("bin"),
+            Peer::Systemd => self.root.join("lib/systemd"),
             Peer::Runc => self.root.join("usr/sbin"),
             Peer::BridgePlugin => self.root.join("usr/lib/cni"),
             _ => self.root.join("usr/bin"),
@@ -245,6 +252,10 @@ impl Peers {
         for lib in [self.root.join("usr/lib"), self.root.join("lib")] {
             let children = std::fs::read_dir(&lib).into_iter().flatten().flatten();
             folders.extend(children.map(|entry| entry.path()).filter(|path| path.is_dir()));
+            // Of systemd's own libraries, whose names have its version in them.
+            folders.extend(
+                folders.clone().into_iter().map(|folder| folder.join("systemd")).filter(|path| path.is_dir()),
+            );
             folders.push(lib);
         }
         std::env::join_paths(folders).unwrap_or_default()

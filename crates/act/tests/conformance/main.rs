@@ -1,13 +1,15 @@
 //! What every actuator must keep to. A new one is a row in [`worlds::all`].
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+mod groups;
 mod killed;
 #[cfg(feature = "with-peers")]
 mod machines;
-mod outside;
 #[path = "../support/mod.rs"]
 mod support;
 mod trouble;
+#[cfg(feature = "with-peers")]
+mod units;
 mod webhook;
 mod worlds;
 

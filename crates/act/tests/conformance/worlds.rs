@@ -8,15 +8,16 @@ use std::time::Duration;
 use larnax_act::{Offered, Task};
 use larnax_core::Wanted;
 use larnax_spec::{
-    Action, CommandAction, Receiver as To, RecordAction, RestartAction, Signal, SignalAction, SystemdVerb,
-    WebhookAction,
+    Action, CommandAction, Receiver as To, RecordAction, RestartAction, Signal, SignalAction, WebhookAction,
 };
 use rustix::process::{Pid, Signal as Kernel, kill_process};
 
+use crate::groups::Limits;
 #[cfg(feature = "with-peers")]
 use crate::machines::Machines;
-use crate::outside::{Limits, Units};
 use crate::support::{Service, action, eventually, offered, order, state_of};
+#[cfg(feature = "with-peers")]
+use crate::units::Units;
 use crate::webhook::Receiver;
 
 /// One actuator and what it acts on.
@@ -51,11 +52,15 @@ pub fn all() -> Vec<Make> {
         |folder| Some(Box::new(Signalled::by(folder, Signal::Stop))),
         |folder| Some(Box::new(Signalled::by(folder, Signal::Cont))),
         |folder| Some(Box::new(Restarted { service: Service::start(folder) })),
-        |folder| Some(Box::new(Units::at(folder, SystemdVerb::Stop))),
-        |folder| Some(Box::new(Units::at(folder, SystemdVerb::Restart))),
         |folder| Some(Box::new(Limits::in_files(folder))),
         |folder| Some(Box::new(Limits::of_the_kernel(folder)?)),
         |folder| Some(Box::new(Asked { folder: folder.to_owned(), receiver: Receiver::start() })),
+        #[cfg(feature = "with-peers")]
+        |folder| Some(Box::new(Units::at(folder, larnax_spec::SystemdVerb::Stop)?)),
+        #[cfg(feature = "with-peers")]
+        |folder| Some(Box::new(Units::at(folder, larnax_spec::SystemdVerb::Start)?)),
+        #[cfg(feature = "with-peers")]
+        |folder| Some(Box::new(Units::at(folder, larnax_spec::SystemdVerb::Restart)?)),
         #[cfg(feature = "with-peers")]
         |folder| Some(Box::new(Machines::at(folder, larnax_spec::VirshVerb::Suspend)?)),
         #[cfg(feature = "with-peers")]

@@ -1,60 +1,15 @@
-//! Rows whose actuators work by what is outside of the agent: systemd, the kernel's cgroups.
+//! Control groups.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use larnax_act::Offered;
-use larnax_act::actuators::{Cgroup, Systemd};
-use larnax_spec::{CgroupAction, SystemdAction, SystemdVerb};
+use larnax_act::actuators::Cgroup;
+use larnax_spec::CgroupAction;
 
 use crate::support::{action, offered};
-use crate::worlds::{TIMEOUT, World, script};
-
-/// A program that answers as `systemctl` does, with the unit's state in a file. The real one is tested where a user's systemd runs.
-pub struct Units {
-    folder: PathBuf,
-    verb: SystemdVerb,
-}
-
-impl Units {
-    pub fn at(folder: &Path, verb: SystemdVerb) -> Self {
-        let unit = folder.join("unit");
-        fs::write(&unit, if verb == SystemdVerb::Start { "inactive 1\n" } else { "active 1\n" }).unwrap();
-        let text = r#"
-            read state number < UNIT || { echo LoadState=not-found; echo ActiveState=inactive; exit; }
-            case $1 in
-                show) echo LoadState=loaded; echo ActiveState=$state; echo InvocationID=$number;;
-                stop) echo inactive $number > UNIT;;
-                start) echo active $number > UNIT;;
-                restart) echo active $((number + 1)) > UNIT;;
-                *) exit 2;;
-            esac"#;
-        script(&folder.join("systemctl"), &text.replace("UNIT", &unit.display().to_string()));
-        Self { folder: folder.to_owned(), verb }
-    }
-}
-
-impl World for Units {
-    fn name(&self) -> &'static str {
-        "systemd"
-    }
-    fn folder(&self) -> &Path {
-        &self.folder
-    }
-    fn offered(&self) -> Offered {
-        let spec = SystemdAction { unit: "{name}.service".to_owned(), r#do: self.verb, user: false };
-        let mut it = offered(&action(TIMEOUT, |action| action.systemd = Some(spec.clone())));
-        it.actuator = Rc::new(Systemd::new(spec).with_program(&self.folder.join("systemctl")));
-        it
-    }
-    fn state(&self) -> String {
-        fs::read_to_string(self.folder.join("unit")).unwrap().trim().to_owned()
-    }
-    fn lose(&mut self) {
-        fs::remove_file(self.folder.join("unit")).unwrap();
-    }
-}
+use crate::worlds::{TIMEOUT, World};
 
 /// Files that look like a cgroup's, or a cgroup.
 pub struct Limits {
