@@ -8,8 +8,6 @@
 //! way to that in the first rows, so that the limit neither jumps nor starts at nothing; it guards against tails, and errors that
 //! have none need no guard.
 
-use crate::normalise::Record;
-
 /// Bins, each 2^(1/4) wide, from 2⁻⁶ to 2¹⁰.
 const BINS: usize = 64;
 const PER_OCTAVE: f64 = 4.0;
@@ -20,6 +18,10 @@ const MAX_SECONDS: f64 = 14.0 * 86_400.0;
 
 /// Errors before it is known what one in a hundred reaches.
 const USUAL_SEEN: f64 = 300.0;
+
+/// What was flagged and was no anomaly moves the limit no farther than by half of it: it was over too soon to be told, so it
+/// says little of what lasts. Without this, one row far out would hide all lasting faults up to its size.
+const PASSED_OVER: f64 = 1.5;
 
 /// The prior limit belongs to this tail, one alert a week at a sample a minute; the rarer an error, the larger, with a tail
 /// that falls with the twelfth power (errors are bounded: no metric alone counts more than some).
@@ -37,6 +39,8 @@ pub(super) struct Form {
     pub least: f64,
     /// The limit that is taken before anything is known, and the rows in which it gives way.
     pub prior: (f64, f64),
+    /// In limits, where an anomaly counts.
+    pub event_at: f64,
     /// What is so many times what one error in a hundred reaches is beyond the limit in any case.
     pub over_usual: f64,
 }
@@ -53,10 +57,10 @@ pub(super) struct Calibration {
     /// Seconds over which they came.
     #[prost(double, tag = "3")]
     age: f64,
-    /// Largest error.
+    /// Largest error, fading.
     #[prost(double, tag = "4")]
     record: f64,
-    /// The same, undecided.
+    /// Largest error of the stretch of flagged rows that still goes on.
     #[prost(double, tag = "5")]
     pending: f64,
     /// How many of all of them stand for events.
@@ -106,17 +110,16 @@ impl Calibration {
         0.0
     }
 
-    /// Takes in the error of a normal row, `dt` seconds after the one before.
-    pub(super) fn learn(&mut self, error: f64, weight: f64, dt: f64, fade: f64) {
-        self.add(error, weight);
+    /// Takes in the error of a normal row, `dt` seconds after the one before. One within a stretch of flagged rows decides
+    /// nothing about these.
+    pub(super) fn learn(&mut self, error: f64, dt: f64, fade: f64) {
+        self.add(error, 1.0);
         self.age += dt;
         if self.seen > MAX_ERRORS && self.age > MAX_SECONDS {
             self.counts.iter_mut().chain(&mut self.stretch).for_each(|count| *count *= 0.5);
             [&mut self.seen, &mut self.events, &mut self.age].into_iter().for_each(|x| *x *= 0.5);
         }
-        let mut record = Record { value: self.record, pending: self.pending };
-        record.learn(error, fade, weight);
-        (self.record, self.pending) = (record.value, record.pending);
+        self.record = (fade * self.record).max(error);
     }
 
     fn add(&mut self, error: f64, part: f64) {
@@ -150,14 +153,12 @@ impl Calibration {
         }
         self.stretch.fill(0.0);
         if was_anomaly && self.pending > 0.0 {
-            self.add(self.limit(tail, form), form.event_rows);
+            self.add(form.event_at * self.limit(tail, form), form.event_rows);
             self.events += form.event_rows;
         } else if self.pending > 0.0 {
-            self.learn(self.pending, 1.0, 0.0, 1.0);
+            self.learn(self.pending.min(PASSED_OVER * self.limit(tail, form)), 0.0, 1.0);
         }
-        let mut record = Record { value: self.record, pending: self.pending };
-        record.settle(was_anomaly);
-        (self.record, self.pending) = (record.value, record.pending);
+        self.pending = 0.0;
     }
 
     /// Takes back one event of what the stretch has counted.
@@ -211,6 +212,7 @@ mod tests {
         margins: (1.1, 1.5),
         least: 0.1,
         prior: (0.0, 1.0),
+        event_at: 1.0,
         over_usual: f64::INFINITY,
     };
 
@@ -222,7 +224,7 @@ mod tests {
     #[test]
     fn as_many_exceed_the_limit_as_were_asked_for() {
         let mut calibration = Calibration::new();
-        (0..10_007).for_each(|i| calibration.learn(heavy(i), 1.0, 60.0, 1.0));
+        (0..10_007).for_each(|i| calibration.learn(heavy(i), 60.0, 1.0));
         let tail = 1e-3;
         let limit = calibration.limit(tail, &FORM);
         let above = (0..10_007).filter(|&i| heavy(i) > limit).count() as f64;
@@ -233,7 +235,7 @@ mod tests {
     #[test]
     fn while_little_is_known_the_limit_is_beyond_the_record() {
         let mut calibration = Calibration::new();
-        (0..100).for_each(|i| calibration.learn(heavy(i), 1.0, 1.0, 1.0));
+        (0..100).for_each(|i| calibration.learn(heavy(i), 1.0, 1.0));
         let record = (0..100).map(heavy).fold(0.0, f64::max);
         assert!((calibration.limit(1e-6, &FORM) - 1.5 * record).abs() < 1e-9);
     }
@@ -243,28 +245,47 @@ mod tests {
         let form = Form { prior: (16.0, 100.0), ..FORM };
         let mut calibration = Calibration::new();
         assert_eq!(calibration.limit(PRIOR_TAIL, &form), 16.0);
-        (0..100).for_each(|_| calibration.learn(1.0, 1.0, 1.0, 1.0));
+        (0..100).for_each(|_| calibration.learn(1.0, 1.0, 1.0));
         assert!(calibration.limit(0.01, &form) < 2.0);
     }
 
-    #[test]
-    fn an_anomaly_moves_the_limit_a_little_however_large_it_was_and_what_was_none_moves_it_beyond() {
+    /// The limit after a hundred errors of one, and a stretch.
+    fn limit_after(stretch: impl FnOnce(&mut Calibration)) -> f64 {
         let mut calibration = Calibration::new();
-        (0..100).for_each(|_| calibration.learn(1.0, 1.0, 1.0, 1.0));
-        let before = calibration.limit(1e-6, &FORM);
-        calibration.suspect(30.0);
-        calibration.settle(true, 1e-6, &FORM);
-        assert!((before..1.2 * before).contains(&calibration.limit(1e-6, &FORM)));
-        calibration.suspect(30.0);
-        calibration.settle(false, 1e-6, &FORM);
-        assert_eq!(calibration.limit(1e-6, &FORM), 45.0);
+        (0..100).for_each(|_| calibration.learn(1.0, 1.0, 1.0));
+        stretch(&mut calibration);
+        calibration.limit(1e-6, &FORM)
+    }
+
+    #[test]
+    fn an_anomaly_moves_the_limit_a_little_however_large_it_was_and_what_was_none_not_far() {
+        let before = limit_after(|_| {});
+        let after = |was_anomaly| {
+            limit_after(|calibration| {
+                calibration.suspect(30.0);
+                calibration.settle(was_anomaly, 1e-6, &FORM);
+            })
+        };
+        assert!((before..1.2 * before).contains(&after(true)), "{before} {}", after(true));
+        assert!((1.5 * before..2.5 * before).contains(&after(false)), "{before} {}", after(false));
+    }
+
+    #[test]
+    fn a_normal_row_among_flagged_ones_decides_nothing_about_them() {
+        let flickering = limit_after(|calibration| {
+            calibration.suspect(30.0);
+            calibration.learn(1.0, 1.0, 1.0);
+            calibration.suspect(30.0);
+            calibration.settle(true, 1e-6, &FORM);
+        });
+        assert!(flickering < 1.2 * limit_after(|_| {}), "{flickering}");
     }
 
     #[test]
     fn after_a_dozen_anomalies_one_large_error_that_was_none_does_not_make_its_size_normal() {
         let form = Form { event_rows: 33.0, over_usual: 3.0, ..FORM };
         let mut calibration = Calibration::new();
-        (0..1200).for_each(|i| calibration.learn(1.0 + f64::from(i % 100) / 100.0, 1.0, 1.0, 1.0));
+        (0..1200).for_each(|i| calibration.learn(1.0 + f64::from(i % 100) / 100.0, 1.0, 1.0));
         for _ in 0..30 {
             calibration.suspect(30.0);
             calibration.settle(true, 1e-6, &form);
@@ -276,11 +297,11 @@ mod tests {
     }
 
     #[test]
-    fn what_lasted_counts_at_its_full_size_only_where_it_was_no_anomaly() {
+    fn what_lasted_some_minutes_counts_at_its_full_size_only_where_it_was_no_anomaly() {
         let tail = 1e-4;
         let after = |was_anomaly| {
             let mut calibration = Calibration::new();
-            (0..3000).for_each(|_| calibration.learn(1.0, 1.0, 1.0, 1.0));
+            (0..3000).for_each(|_| calibration.learn(1.0, 1.0, 1.0));
             for _ in 0..12 {
                 for _ in 0..300 {
                     calibration.suspect(30.0);

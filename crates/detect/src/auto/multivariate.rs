@@ -50,8 +50,15 @@ pub(super) const MIN_WEIGHT: f64 = 0.05;
 
 /// The joint error. An event holds it up for about half an hour at a sample a minute. The prior is about what
 /// servers end up with: the unit is the usual edge of the metrics themselves.
-pub(super) const JOINT: Form =
-    Form { event_rows: 33.0, margins: (1.1, 1.5), least: 4.0, prior: (14.0, 5_000.0), over_usual: 3.0 };
+pub(super) const JOINT: Form = Form {
+    event_rows: 33.0,
+    margins: (1.1, 1.5),
+    least: 4.0,
+    prior: (14.0, 5_000.0),
+    // At less, more is opened, and most of that falsely.
+    event_at: 1.0,
+    over_usual: 3.0,
+};
 
 /// The model.
 #[derive(Debug)]
@@ -215,7 +222,7 @@ impl Together {
             if !normal {
                 self.calibration.suspect(self.error);
             } else if pace.compared || !self.peers.compare() && self.rows > YOUNG {
-                self.calibration.learn(self.error, 1.0, self.dt, pace.fade);
+                self.calibration.learn(self.error, self.dt, pace.fade);
             }
         } else {
             self.calibration.suspect(self.error);

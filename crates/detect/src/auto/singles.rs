@@ -12,8 +12,15 @@ use crate::row_context::{GIVEN_UP, RowContext, RowFacts, Width, is_value};
 
 /// The largest deviation of a row. Its limit is the edge of the band, unless the bands of this component turn out to be
 /// left now and then: of many metrics one is always about to do something new.
-pub(super) const LARGEST: Form =
-    Form { event_rows: 1.0, margins: (1.0, 1.0), least: 1.0, prior: (1.0, 1.0), over_usual: f64::INFINITY };
+pub(super) const LARGEST: Form = Form {
+    event_rows: 1.0,
+    margins: (1.0, 1.0),
+    least: 1.0,
+    prior: (1.0, 1.0),
+    // A bin below: at the limit itself, each would move it by a part of a bin.
+    event_at: 0.84,
+    over_usual: f64::INFINITY,
+};
 /// A deviation that lasts counts as one event in so many seconds. Bands learn nothing from what is outside them: without
 /// this, one metric of forty that has found a new level would be anomalous for hours, where nobody calls it a fault.
 const LASTING_EVENT: f64 = 600.0;
@@ -202,7 +209,7 @@ impl Singles {
             moving += u32::from(band.moves());
         }
         match (ready, weight > 0.0) {
-            (true, true) => self.calibration.learn(self.largest, 1.0, self.row.dt, self.row.fade),
+            (true, true) => self.calibration.learn(self.largest, self.row.dt, self.row.fade),
             (true, false) => {
                 self.calibration.suspect(self.largest);
                 self.calibration.count(self.largest, (self.row.dt / LASTING_EVENT).min(1.0));
