@@ -17,6 +17,8 @@ pub(crate) fn check() -> Result<Outcome> {
         fetched.with_context(|| format!("{package} can't be had"))?;
     }
     let version = build().context("Kubernetes can't be built")?;
+    // Unoptimised: the other steps have no operator, and would build the optimised program again.
+    cargo::run(&mut cargo(&["build", "--package", "larnax", "--features", "kubernetes"]))?;
     let mut test = cargo(&[
         "test",
         "--package",
@@ -25,6 +27,7 @@ pub(crate) fn check() -> Result<Outcome> {
         "with-cluster",
         "--no-fail-fast",
     ]);
-    cargo::run(test.env("LARNAX_PEERS", peers::folder()))?;
+    test.env("LARNAX_PEERS", peers::folder()).env("LARNAX_PROGRAMS", cargo::target().join("debug"));
+    cargo::run(&mut test)?;
     Ok(Outcome::PassedWith(version))
 }

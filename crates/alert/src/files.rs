@@ -7,7 +7,7 @@ use std::path::Path;
 /// Replaces `path` by what `fill` writes: to a file beside it first, synced, renamed, the folder synced. A crash leaves
 /// the old file or the new one, never a mixture. Returns the new file, open for reading and writing, and whether its name
 /// is durable: if not, a power failure may still bring the old file back.
-pub(crate) fn replace(
+pub fn replace(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
 ) -> io::Result<(File, io::Result<()>)> {

@@ -19,6 +19,7 @@ pub mod told;
 
 pub use error::AlertError;
 pub use evidence::{EvidenceOptions, Judged, evidence};
+pub use files::replace;
 pub use outbox::{Accepted, Batch, Outbox, OutboxOptions, OutboxStats, Recovered};
 pub use ring::{Ring, RingOptions, RingStats};
 pub use sinks::{

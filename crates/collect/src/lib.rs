@@ -4,11 +4,9 @@
 
 pub mod files;
 pub mod host;
-pub mod listeners;
 pub mod openmetrics;
 pub mod schedule;
 pub mod scrape;
 mod source;
-pub mod topology;
 
 pub use source::{Collected, Cost, ErrorClass, LocalFuture, Source, SourceError};

@@ -40,6 +40,8 @@ pub(crate) struct Agent {
     pub(crate) link: Option<Link>,
     /// What it knows of the topology.
     pub(crate) sight: Sight,
+    /// Whether targets may be found later: with none it is ready, too.
+    discovers: bool,
     notices: VecDeque<String>,
     disk_tried: Timestamp,
     keeper: Keeper,
@@ -81,6 +83,7 @@ impl Agent {
             sinks: Running::default(),
             link: None,
             sight: Sight::new(parts.hostname),
+            discovers: false,
             notices: VecDeque::new(),
             disk_tried: Timestamp::default(),
             keeper,
@@ -96,6 +99,7 @@ impl Agent {
     pub(crate) fn apply(&mut self, plan: &Plan) {
         let now = self.clock.now();
         self.interval = plan.interval;
+        self.discovers = plan.discovers;
         self.sight.apply(plan);
         self.notices(plan.notices.iter().cloned());
         self.apply_budgets(plan);
@@ -220,7 +224,8 @@ impl Agent {
     /// Whether a source of every component was heard, or was tried in vain: an agent whose target is down is still ready
     /// to watch it.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.components.is_empty() && self.components.iter().all(|c| c.sources.iter().any(|s| s.tried))
+        (self.discovers || !self.components.is_empty())
+            && self.components.iter().all(|c| c.sources.iter().any(|s| s.tried))
     }
 
     /// Keeps and logs what a person should know; the same sentence is kept once.

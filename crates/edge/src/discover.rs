@@ -6,10 +6,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use larnax_collect::Source;
-use larnax_collect::listeners::{Listener, listeners};
 use larnax_collect::scrape::{ScrapeOptions, ScrapeSource};
 use larnax_core::{Batch, Clock, Schema};
 use larnax_http::Url;
+use larnax_topology::listeners::{Listener, listeners};
 
 use crate::server::api::ListenerReport;
 

@@ -16,6 +16,7 @@ mod keeper;
 mod plan;
 mod report;
 mod sight;
+mod targets;
 mod tasks;
 mod timer;
 mod watched;
@@ -41,6 +42,7 @@ use hub::{HubAt, HubHere, Way};
 use journal::Journal;
 use plan::Plan;
 use server::{Answers, Pages};
+use targets::{Finds, Found, Search};
 use tasks::Collectors;
 
 /// The most connections at once; one more is closed at once.
@@ -125,6 +127,7 @@ pub struct Edge {
     outbox: Rc<Outbox>,
     sinks: Sinks,
     plan: Plan,
+    found: Found,
     config: Config,
     reload: Box<dyn Fn() -> Result<Config, String>>,
     reload_wanted: Rc<Notify>,
@@ -136,7 +139,9 @@ impl Edge {
     pub async fn create(deps: Deps) -> Result<Self, EdgeError> {
         let Deps { config, reload, state, clock, pages, keep_history, listeners, hub } = deps;
         let hostname = larnax_serve::process::hostname();
-        let plan = Plan::of(&config, &hostname).map_err(EdgeError::Plan)?;
+        let (mut found, damaged) = Found::load(&state);
+        let notices: Vec<String> = damaged.into_iter().chain(found.begin(&config)).collect();
+        let plan = Plan::of(&config, &found, &hostname).map_err(EdgeError::Plan)?;
         let token = config.api.token().map(|token| token.read()).transpose().map_err(EdgeError::Token)?;
         let wanted = config.listen.0;
         let refused = |reason| EdgeError::Listen { address: wanted, reason };
@@ -180,7 +185,7 @@ impl Edge {
             keep_history,
             listeners,
         });
-        agent.notices(recovered.damaged);
+        agent.notices(notices.into_iter().chain(recovered.damaged));
         let executor = match executor {
             Ok(executor) => {
                 agent.notices(executor.take_notices());
@@ -212,6 +217,7 @@ impl Edge {
             outbox,
             sinks,
             plan,
+            found,
             config,
             reload,
             reload_wanted,
@@ -243,6 +249,7 @@ impl Edge {
             outbox,
             sinks,
             plan,
+            found,
             mut config,
             reload,
             reload_wanted,
@@ -270,31 +277,50 @@ impl Edge {
         let (working, stop_hub) =
             here.map_or((None, None), |here| (Some(tokio::task::spawn_local(here.run)), Some(here.stop)));
         let serving = tokio::task::spawn_local(larnax_serve::serve(listener, door, answers));
-        let mut collectors = Collectors::start(&plan, &agent, &clock);
+        let mut collectors = Collectors::default();
+        collectors.follow(&plan, &agent, &clock);
+        let finds = Finds {
+            found: Rc::new(RefCell::new(found)),
+            changed: Rc::new(Notify::new()),
+            agent: Rc::clone(&agent),
+        };
+        let mut search = Search::start(&config, &finds);
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = hang_up.recv() => {}
                 () = reload_wanted.notified() => {}
+                () = finds.changed.notified() => {
+                    // What is found was checked, and the config was.
+                    if let Ok(plan) = Plan::of(&config, &finds.found.borrow(), &identity.hostname) {
+                        agent.borrow_mut().apply(&plan);
+                        collectors.follow(&plan, &agent, &clock);
+                        tracing::info!(components = plan.components.len(), "other targets were found");
+                    }
+                    continue;
+                }
             }
             let read = || -> Result<_, String> {
                 let fresh = reload()?;
-                let plan = Plan::of(&fresh, &identity.hostname)?;
+                let mut found = finds.found.borrow().clone();
+                let notices = found.begin(&fresh);
+                let plan = Plan::of(&fresh, &found, &identity.hostname)?;
                 let sinks =
                     Sinks::of(&fresh, speaker, &identity, &clock).map_err(|error| error.to_string())?;
                 let offered = larnax_act::catalogue(&fresh.actions).map_err(|error| error.to_string())?;
-                Ok((fresh, plan, sinks, offered))
+                Ok((fresh, found, plan, sinks, offered, notices))
             };
             match read() {
-                Ok((fresh, plan, sinks, offered)) => {
+                Ok((fresh, found, plan, sinks, offered, notices)) => {
                     if let Some(executor) = &executor {
                         executor.set_offered(offered);
                     }
+                    finds.found.replace(found);
                     // Ended before the agent changes: their places are those of the old plan.
                     drop(collectors);
                     let mut agent_now = agent.borrow_mut();
-                    agent_now.notices(needs_restart(&config, &fresh));
+                    agent_now.notices(notices.into_iter().chain(needs_restart(&config, &fresh)));
                     agent_now.apply(&plan);
                     if config.alerts != fresh.alerts || config.external_labels != fresh.external_labels {
                         outbox.set_sinks(&told(&sinks, told_hub));
@@ -302,7 +328,9 @@ impl Edge {
                         agent_now.sinks = sinks.start(&outbox, &clock);
                     }
                     drop(agent_now);
-                    collectors = Collectors::start(&plan, &agent, &clock);
+                    collectors = Collectors::default();
+                    collectors.follow(&plan, &agent, &clock);
+                    search = Search::start(&fresh, &finds);
                     config = fresh;
                     tracing::info!(components = plan.components.len(), "reloaded");
                 }
@@ -314,7 +342,7 @@ impl Edge {
             }
         }
         tracing::info!("stopping");
-        drop(collectors);
+        drop((collectors, search));
         serving.abort();
         if let Some(working) = working {
             working.abort();

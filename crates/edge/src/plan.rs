@@ -16,9 +16,10 @@ use larnax_notify::client;
 use larnax_spec::{Config, DetectionDirection, HostConfig, MetricRule, ScrapeConfig, ScrapeTarget};
 
 use crate::keeper::store_name;
+use crate::targets::Found;
 
 /// How many redirects are followed where a job allows it, as Go's HTTP client does for Prometheus.
-const MAX_REDIRECTS: usize = 10;
+pub(crate) const MAX_REDIRECTS: usize = 10;
 
 /// The label that names the component a target belongs to: targets with the same one are watched together, as one vector
 /// of metrics, and the first of them leads.
@@ -39,6 +40,8 @@ pub(crate) struct Plan {
     pub topology: TopologyDelta,
     /// What a person should know about it.
     pub notices: Vec<String>,
+    /// Whether targets may be found later.
+    pub discovers: bool,
 }
 
 /// How one component is watched.
@@ -83,6 +86,14 @@ impl SourcePlan {
         }
     }
 
+    /// The same with the URL's query, in which there may be secrets.
+    pub(crate) fn whole_name(&self) -> String {
+        match self {
+            Self::Scrape(options) => format!("{} {}", options.url, options.url.path_and_query()),
+            Self::Host(_) => self.name(),
+        }
+    }
+
     /// Makes it.
     ///
     /// # Errors
@@ -96,21 +107,33 @@ impl SourcePlan {
 }
 
 impl Plan {
-    /// What `config` asks for on the machine `hostname`.
+    /// What `config` asks for on the machine `hostname`, with the targets that were found.
     ///
     /// # Errors
     /// A sentence about the first thing that can't be, for a config that was not checked.
-    pub(crate) fn of(config: &Config, hostname: &str) -> Result<Self, String> {
+    pub(crate) fn of(config: &Config, found: &Found, hostname: &str) -> Result<Self, String> {
         let (mut components, mut notices) = (Vec::<ComponentPlan>::new(), Vec::new());
         if let Some(host) = config.watched_host() {
             components.push(plan_host(config, &host, hostname).map_err(|error| format!("host: {error}"))?);
         }
         for job in &config.scrape_configs {
-            for target in job.targets() {
-                let planned = plan_target(config, job, &target)
-                    .map_err(|error| format!("job {}: {error}", job.job_name))?;
+            let named = job.targets().map(|target| (target, true));
+            let found = found.of_job(&job.job_name).flat_map(|group| job.targets_of(group));
+            for (target, named) in named.chain(found.map(|target| (target, false))) {
+                let planned = match plan_target(config, job, &target) {
+                    Ok(planned) => planned,
+                    Err(error) if named => return Err(format!("job {}: {error}", job.job_name)),
+                    Err(error) => {
+                        let target = target.instance;
+                        notices.push(format!(
+                            "job {}: {target} was found and is left out: {error}",
+                            job.job_name
+                        ));
+                        continue;
+                    }
+                };
                 match components.iter_mut().find(|known| known.component.id == planned.component.id) {
-                    Some(known) if target.labels.contains_key(COMPONENT_LABEL) => {
+                    Some(known) if target.label(COMPONENT_LABEL).is_some() => {
                         known.sources.extend(planned.sources);
                         known.pipeline.rules.extend(planned.pipeline.rules);
                     }
@@ -129,6 +152,7 @@ impl Plan {
             components,
             topology: config.topology.delta(hostname),
             notices,
+            discovers: config.scrape_configs.iter().any(ScrapeConfig::discovers),
         };
         plan.refuse_above(config.limits.max_components);
         Ok(plan)
@@ -201,10 +225,9 @@ fn plan_target(
         ..defaults
     };
     let mut labels = vec![("job", job.job_name.as_str()), ("instance", target.instance)];
-    let others = target.labels.iter().filter(|(name, _)| *name != COMPONENT_LABEL);
-    labels.extend(others.map(|(name, value)| (name.as_str(), value.as_str())));
+    labels.extend(target.labels().filter(|(name, _)| *name != COMPONENT_LABEL));
     let mut component = component("service", &job.job_name, target.instance, &job.job_name, &labels);
-    if let Some(named) = target.labels.get(COMPONENT_LABEL) {
+    if let Some(named) = target.label(COMPONENT_LABEL) {
         let failed = |error: ComponentIdError| {
             SourceError::new(ErrorClass::Config, format!("label component: {error}"))
         };
@@ -306,7 +329,7 @@ mod tests {
 
     fn plan(yaml: &str) -> Plan {
         let (config, _) = Config::from_yaml(yaml, "test").unwrap();
-        Plan::of(&config, "edge-1").unwrap()
+        Plan::of(&config, &Found::default(), "edge-1").unwrap()
     }
 
     fn ids(plan: &Plan) -> Vec<&str> {
@@ -329,7 +352,7 @@ mod tests {
     fn a_component_label_that_is_no_id_says_what_was_expected() {
         let yaml = "scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1'], labels: {component: orders}}]}]";
         let (config, _) = Config::from_yaml(yaml, "test").unwrap();
-        let error = Plan::of(&config, "edge-1").unwrap_err();
+        let error = Plan::of(&config, &Found::default(), "edge-1").unwrap_err();
         assert!(
             error.contains("job a") && error.contains("`orders`") && error.contains("kind/scope/name"),
             "{error}"

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use larnax_collect::topology::{KnownTarget, Observer, ObserverOptions};
 use larnax_core::{Component, Timestamp, TopologyDelta};
 use larnax_http::Url;
+use larnax_topology::{KnownTarget, Observer, ObserverOptions};
 
 use crate::plan::{ComponentPlan, Plan, SourcePlan};
 

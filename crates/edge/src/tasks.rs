@@ -1,12 +1,12 @@
 //! The tasks of the edge role: one loop per source.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
 use larnax_collect::schedule::Schedule;
 use larnax_collect::{Collected, Cost};
-use larnax_core::{Batch, Clock, Schema};
+use larnax_core::{Batch, Clock, ComponentId, Schema};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -15,32 +15,58 @@ use crate::plan::{ComponentPlan, Plan, SourcePlan};
 use crate::timer::Timer;
 
 /// Loops that end when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Collectors(Vec<JoinHandle<()>>);
+#[derive(Debug, Default)]
+pub(crate) struct Collectors(Vec<Collector>);
 
-impl Drop for Collectors {
+/// A loop, and what it collects from.
+#[derive(Debug)]
+struct Collector {
+    what: What,
+    place: Rc<Cell<Place>>,
+    task: JoinHandle<()>,
+}
+
+/// By what a loop is known under another plan of the same config.
+#[derive(Debug, PartialEq, Eq)]
+struct What {
+    component: ComponentId,
+    /// The URL with its query.
+    source: String,
+    leads: bool,
+}
+
+impl Drop for Collector {
     fn drop(&mut self) {
-        for task in &self.0 {
-            task.abort();
-        }
+        self.task.abort();
     }
 }
 
 impl Collectors {
-    /// Starts one loop per source of the plan, which the agent must have applied.
-    pub(crate) fn start(plan: &Plan, agent: &Rc<RefCell<Agent>>, clock: &Rc<dyn Clock>) -> Self {
-        let mut tasks = Vec::new();
+    /// Has one loop per source of the plan, which the agent must have applied since the last await: a loop must not wake
+    /// between the two, with its place of before. Loops that collect the same as before go on; `self` must be of the same
+    /// config.
+    pub(crate) fn follow(&mut self, plan: &Plan, agent: &Rc<RefCell<Agent>>, clock: &Rc<dyn Clock>) {
+        let mut before = std::mem::take(&mut self.0);
         for (component, planned) in plan.components.iter().enumerate() {
             for (input, source) in planned.sources.iter().enumerate() {
                 let place = Place { component, input };
+                let id = planned.component.id.clone();
+                let what =
+                    What { component: id, source: source.whole_name(), leads: planned.sources.len() == 1 };
+                if let Some(known) = before.iter().position(|known| known.what == what) {
+                    let known = before.swap_remove(known);
+                    known.place.set(place);
+                    self.0.push(known);
+                    continue;
+                }
+                let place = Rc::new(Cell::new(place));
                 let (agent, clock, source) = (Rc::clone(agent), Rc::clone(clock), source.clone());
                 let schedule = Schedule::new(&source.name(), planned.interval);
                 let together = judged_together(planned);
-                tasks
-                    .push(tokio::task::spawn_local(collect(source, schedule, together, place, agent, clock)));
+                let task = collect(source, schedule, together, Rc::clone(&place), agent, clock);
+                self.0.push(Collector { what, place, task: tokio::task::spawn_local(task) });
             }
         }
-        Self(tasks)
     }
 }
 
@@ -62,7 +88,7 @@ async fn collect(
     plan: SourcePlan,
     schedule: Schedule,
     together: usize,
-    place: Place,
+    place: Rc<Cell<Place>>,
     agent: Rc<RefCell<Agent>>,
     clock: Rc<dyn Clock>,
 ) {
@@ -88,7 +114,8 @@ async fn collect(
             }
         };
         let took = began.elapsed();
-        let deliver = |result, rows: &Batch| agent.borrow_mut().deliver(place, cost, result, rows, took);
+        let deliver =
+            |result, rows: &Batch| agent.borrow_mut().deliver(place.get(), cost, result, rows, took);
         let kept = together > 1 && matches!(result, Ok(Collected::Rows)) && waiting.append(&batch);
         if kept && waiting.len() < together {
             continue;

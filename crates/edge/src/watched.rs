@@ -229,7 +229,7 @@ mod tests {
     fn plan(rules: &str) -> ComponentPlan {
         let yaml = format!("host: true\nmetrics: {{rules: [{rules}]}}");
         let (config, _) = Config::from_yaml(&yaml, "test").unwrap();
-        Plan::of(&config, "edge-1").unwrap().components.remove(0)
+        Plan::of(&config, &crate::targets::Found::default(), "edge-1").unwrap().components.remove(0)
     }
 
     /// Feeds a latency at a sample every 5 s, and says whether an anomaly is open after the last one.

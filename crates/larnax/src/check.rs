@@ -35,6 +35,12 @@ fn summary(config: &Config) -> String {
         for target in job.targets() {
             text += &format!("  {}, every {interval} (job {})\n", target.url, job.job_name);
         }
+        for file in job.file_sd_configs.iter().flat_map(|found| &found.files) {
+            text += &format!("  what {} says, every {interval} (job {})\n", file.display(), job.job_name);
+        }
+        for url in job.http_sd_configs.iter().filter_map(|found| found.url.as_ref()) {
+            text += &format!("  what {} says, every {interval} (job {})\n", url.origin(), job.job_name);
+        }
     }
     text += &format!("It serves its API on {}.\n", config.listen);
     text += "It tells:\n";

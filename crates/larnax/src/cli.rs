@@ -13,6 +13,8 @@ use crate::diagnose::DiagnoseArgs;
 use crate::evaluate::EvaluateArgs;
 use crate::hub::args::HubArgs;
 use crate::inject::{INJECT_HELP, InjectArgs};
+#[cfg(feature = "kubernetes")]
+use crate::operator::OperatorArgs;
 use crate::plans::PlansArgs;
 use crate::shop::{SHOP_HELP, ShopArgs};
 
@@ -68,6 +70,9 @@ pub(crate) enum Command {
     Plans(PlansArgs),
     /// Take what edges tell, build incidents, and say where they began
     Hub(HubArgs),
+    /// Tell the agents of a Kubernetes cluster's nodes which pods they scrape
+    #[cfg(feature = "kubernetes")]
+    Operator(OperatorArgs),
     /// Why a component did or didn't alert
     Explain(ExplainArgs),
     /// Check a config file and print what it means

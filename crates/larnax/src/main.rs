@@ -13,6 +13,8 @@ mod incidents;
 mod inject;
 mod labels;
 mod models;
+#[cfg(feature = "kubernetes")]
+mod operator;
 mod output;
 mod pages;
 mod plans;
@@ -40,6 +42,8 @@ fn main() -> ExitCode {
         Command::Incidents(args) => incidents::incidents(&args),
         Command::Plans(args) => plans::plans(&args),
         Command::Hub(args) => hub::hub(args),
+        #[cfg(feature = "kubernetes")]
+        Command::Operator(args) => operator::operator(args),
         Command::Explain(args) => explain::explain(&args),
         Command::Check(args) => check::check(&args),
         Command::Models(args) => models::models(&args),

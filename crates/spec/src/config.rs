@@ -347,6 +347,17 @@ impl Config {
         client::join(base, &mut self.api.bearer_token_file);
         for job in &mut self.scrape_configs {
             client::join_client(base, &mut job.basic_auth, &mut job.authorization, &mut job.tls_config);
+            for file in job.file_sd_configs.iter_mut().flat_map(|found| &mut found.files) {
+                *file = base.join(&*file);
+            }
+            for http in &mut job.http_sd_configs {
+                client::join_client(
+                    base,
+                    &mut http.basic_auth,
+                    &mut http.authorization,
+                    &mut http.tls_config,
+                );
+            }
         }
         for to in self.alerts.alertmanagers.iter_mut().chain(&mut self.alerts.webhooks) {
             client::join_client(base, &mut to.basic_auth, &mut to.authorization, &mut to.tls_config);

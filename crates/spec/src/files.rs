@@ -21,6 +21,10 @@ impl Config {
         for (index, job) in self.scrape_configs.iter().enumerate() {
             let path = root.key("scrape_configs").index(index);
             check.client(&job.basic_auth, &job.authorization, &job.tls_config, &path);
+            for (index, http) in job.http_sd_configs.iter().enumerate() {
+                let path = path.key("http_sd_configs").index(index);
+                check.client(&http.basic_auth, &http.authorization, &http.tls_config, &path);
+            }
         }
         let alerts = root.key("alerts");
         for (name, receivers) in

@@ -11,6 +11,7 @@ mod alerts;
 mod check;
 mod client;
 mod config;
+mod discovery;
 mod files;
 mod host;
 mod hub;
@@ -37,6 +38,7 @@ pub use actions::{
 pub use alerts::{Alerting, AlertmanagerConfig, Alerts, Receiver, Spool};
 pub use client::{Auth, Authorization, BasicAuth, TlsConfig};
 pub use config::{Api, Config, Detect, Detector, Evidence, Global, Limits, Metrics, Threshold};
+pub use discovery::{FileSdConfig, HttpSdConfig};
 pub use env::Environment;
 pub use host::{Host, HostConfig};
 pub use hub::Hub;

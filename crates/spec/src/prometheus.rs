@@ -16,7 +16,8 @@ use Verdict::{Ignored, Unsupported};
 
 type Table = [(&'static str, Verdict)];
 
-const DISCOVERY: &str = "it would find targets by itself; list them in static_configs instead";
+const DISCOVERY: &str = "it would find targets by itself; list them in static_configs, or have them found by file_sd_configs or \
+     http_sd_configs";
 const RELABEL: &str = "it would choose targets and rewrite their labels; leave out targets you don't want, and give \
                        labels in static_configs";
 const SECRET_STORE: &str =
@@ -158,14 +159,14 @@ pub(crate) fn take_out_unsupported(root: &mut Node, errors: &mut Vec<Located>, i
         sieve.take(global, &path.key("global"), GLOBAL);
     }
     if let Some(jobs) = root.get_mut("scrape_configs") {
-        sieve.each(jobs, &path.key("scrape_configs"), JOB);
+        sieve.each(jobs, &path.key("scrape_configs"), JOB, &["file_sd_configs", "http_sd_configs"]);
     }
     if let Some(alerting) = root.get_mut("alerting") {
         let path = path.key("alerting");
         sieve.take(alerting, &path, ALERTING);
         if let Some(alertmanagers) = alerting.get_mut("alertmanagers") {
             let path = path.key("alertmanagers");
-            sieve.each(alertmanagers, &path, ALERTMANAGER);
+            sieve.each(alertmanagers, &path, ALERTMANAGER, &[]);
             sieve.api_versions(alertmanagers, &path);
         }
     }
@@ -177,14 +178,14 @@ struct Sieve<'a> {
 }
 
 impl Sieve<'_> {
-    /// A list of clients with fields of their own.
-    fn each(&mut self, list: &mut Node, path: &Path, table: &Table) {
+    /// A list of clients with fields of their own, and the discoveries that they support.
+    fn each(&mut self, list: &mut Node, path: &Path, table: &Table, supported: &[&str]) {
         let Content::List(items) = &mut list.content else { return };
         for (index, item) in items.iter_mut().enumerate() {
             let path = path.index(index);
             self.take(item, &path, table);
             self.take(item, &path, CLIENT);
-            self.discovery(item, &path);
+            self.discovery(item, &path, supported);
             for (name, table) in
                 [("basic_auth", BASIC_AUTH), ("authorization", AUTHORIZATION), ("tls_config", TLS)]
             {
@@ -222,11 +223,13 @@ impl Sieve<'_> {
     }
 
     /// `kubernetes_sd_configs` and its many siblings.
-    fn discovery(&mut self, node: &mut Node, path: &Path) {
+    fn discovery(&mut self, node: &mut Node, path: &Path, supported: &[&str]) {
         let Content::Map(entries) = &mut node.content else { return };
-        for entry in
-            entries.iter_mut().filter(|entry| entry.key.ends_with("_sd_configs") && !entry.value.dropped)
-        {
+        for entry in entries.iter_mut().filter(|entry| {
+            entry.key.ends_with("_sd_configs")
+                && !supported.contains(&entry.key.as_str())
+                && !entry.value.dropped
+        }) {
             entry.value.dropped = true;
             if !is_empty(&entry.value) {
                 let message = format!("not supported yet: {DISCOVERY}");

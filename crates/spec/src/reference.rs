@@ -76,9 +76,10 @@ checks a file without starting anything. [`config.schema.json`](config.schema.js
 - A relative path is relative to the folder of the config file.
 - A secret in the file is never shown; one in a file of its own can be replaced without a reload.
 
-A Prometheus config is accepted as it is, as far as `global`, `scrape_configs` with `static_configs`, and `alerting` go.
-A field of Prometheus that would change what is watched and is not supported yet (discovery, relabelling, `oauth2`,
-proxies) is an error that says what to do instead; one without such an effect is passed over with a warning.
+A Prometheus config is accepted as it is, as far as `global`, `scrape_configs` with `static_configs`, `file_sd_configs`
+and `http_sd_configs`, and `alerting` go.
+A field of Prometheus that would change what is watched and is not supported yet (other discoveries, relabelling,
+`oauth2`, proxies) is an error that says what to do instead; one without such an effect is passed over with a warning.
 
 A small config:
 

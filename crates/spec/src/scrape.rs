@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Auth, Authorization, BasicAuth, TlsConfig};
+use crate::discovery::{FileSdConfig, HttpSdConfig, is_special};
 use crate::rule::MetricRule;
 use crate::value::{Bytes, Period, Url, ValueError};
 
@@ -52,6 +53,10 @@ pub struct ScrapeConfig {
     pub params: BTreeMap<String, Vec<String>>,
     /// What is scraped. Example: `[{targets: ["127.0.0.1:9100"], labels: {rack: r1}}]`.
     pub static_configs: Vec<StaticConfig>,
+    /// Files in which more of that is found. Example: `[{files: ["targets/*.json"]}]`.
+    pub file_sd_configs: Vec<FileSdConfig>,
+    /// URLs that say more of that. Example: `[{url: "https://inventory.example/targets"}]`.
+    pub http_sd_configs: Vec<HttpSdConfig>,
     /// User name and password for the targets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub basic_auth: Option<BasicAuth>,
@@ -86,6 +91,8 @@ impl Default for ScrapeConfig {
             scheme: Scheme::Http,
             params: BTreeMap::new(),
             static_configs: Vec::new(),
+            file_sd_configs: Vec::new(),
+            http_sd_configs: Vec::new(),
             basic_auth: None,
             authorization: None,
             tls_config: None,
@@ -106,7 +113,8 @@ pub struct StaticConfig {
     /// `host:port` of each target; without a port, that of the scheme. Example: `["127.0.0.1:9100", "[::1]:9100"]`.
     pub targets: Vec<String>,
     /// Labels of each target. `component` names what the target belongs to, as `service/shop/orders`: targets with the same
-    /// one are watched together. Example: `{rack: r1}`.
+    /// one are watched together. `__scheme__`, `__metrics_path__` and `__param_NAME` are how these targets are scraped, in place
+    /// of what the job says. Example: `{rack: r1}`.
     pub labels: BTreeMap<String, String>,
 }
 
@@ -117,8 +125,21 @@ pub struct ScrapeTarget<'a> {
     pub instance: &'a str,
     /// Where its metrics are, with the query parameters.
     pub url: String,
+    /// Its labels, without `job` and `instance`; those that say how it is scraped are among them.
+    labels: &'a BTreeMap<String, String>,
+}
+
+impl<'a> ScrapeTarget<'a> {
     /// Its labels, without `job` and `instance`.
-    pub labels: &'a BTreeMap<String, String>,
+    pub fn labels(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let all = self.labels.iter().filter(|(name, _)| !is_special(name));
+        all.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// One of them.
+    pub fn label(&self, name: &str) -> Option<&'a str> {
+        self.labels().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
 }
 
 impl ScrapeConfig {
@@ -157,17 +178,28 @@ impl ScrapeConfig {
         })
     }
 
-    /// All targets, in the order of the config.
+    /// The targets that the config names, in its order.
     pub fn targets(&self) -> impl Iterator<Item = ScrapeTarget<'_>> {
-        let tail = self.path_and_query();
-        self.static_configs.iter().flat_map(move |group| {
-            let tail = tail.clone();
-            group.targets.iter().map(move |target| ScrapeTarget {
-                instance: target,
-                url: format!("{}://{target}{tail}", self.scheme.as_str()),
-                labels: &group.labels,
-            })
+        self.static_configs.iter().flat_map(|group| self.targets_of(group))
+    }
+
+    /// The targets of one group, which may have been found.
+    pub fn targets_of<'a>(
+        &self,
+        group: &'a StaticConfig,
+    ) -> impl Iterator<Item = ScrapeTarget<'a>> + use<'a> {
+        let scheme = group.labels.get("__scheme__").map_or(self.scheme.as_str(), String::as_str);
+        let tail = self.path_and_query(&group.labels);
+        group.targets.iter().map(move |target| ScrapeTarget {
+            instance: target,
+            url: format!("{scheme}://{target}{tail}"),
+            labels: &group.labels,
         })
+    }
+
+    /// Whether targets are found while the agent runs.
+    pub fn discovers(&self) -> bool {
+        !(self.file_sd_configs.is_empty() && self.http_sd_configs.is_empty())
     }
 
     /// How requests of this job prove who they are.
@@ -175,17 +207,25 @@ impl ScrapeConfig {
         Auth::of(self.basic_auth.as_ref(), self.authorization.as_ref())
     }
 
-    fn path_and_query(&self) -> String {
-        let mut text = self.metrics_path.clone();
+    fn path_and_query(&self, labels: &BTreeMap<String, String>) -> String {
+        let mut text = labels.get("__metrics_path__").unwrap_or(&self.metrics_path).clone();
+        if !text.starts_with('/') {
+            text.insert(0, '/');
+        }
+        let own: BTreeMap<&str, &str> = labels
+            .iter()
+            .filter_map(|(name, value)| Some((name.strip_prefix("__param_")?, value.as_str())))
+            .collect();
+        let theirs = self.params.iter().filter(|(name, _)| !own.contains_key(name.as_str()));
+        let theirs =
+            theirs.flat_map(|(name, values)| values.iter().map(move |value| (name.as_str(), value.as_str())));
         let mut separator = if text.contains('?') { '&' } else { '?' };
-        for (name, values) in &self.params {
-            for value in values {
-                text.push(separator);
-                encode(name, &mut text);
-                text.push('=');
-                encode(value, &mut text);
-                separator = '&';
-            }
+        for (name, value) in theirs.chain(own.iter().map(|(name, value)| (*name, *value))) {
+            text.push(separator);
+            encode(name, &mut text);
+            text.push('=');
+            encode(value, &mut text);
+            separator = '&';
         }
         text
     }

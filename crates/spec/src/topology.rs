@@ -118,7 +118,7 @@ impl Topology {
         let mut known = HashMap::new();
         for (index, component) in self.components.iter().enumerate() {
             let path = root.key("components").index(index);
-            crate::check::labels(&component.labels, &path.key("labels"), findings);
+            crate::check::labels(component.labels.keys(), &path.key("labels"), findings);
             let Some(id) = &component.id else {
                 findings.error(path.key("id"), MISSING);
                 continue;

@@ -179,7 +179,7 @@ scrape_configs:
         "p.yml:4:5: alerting.alertmanagers[0].kubernetes_sd_configs: not supported yet: it would find",
         "p.yml:5:18: alerting.alertmanagers[0].api_version: expected `v2`",
         "p.yml:8:3: scrape_configs[0].kubernetes_sd_configs: not supported yet: it would find targets by itself; list \
-         them in static_configs instead",
+         them in static_configs, or have them found by file_sd_configs or http_sd_configs",
         "p.yml:9:3: scrape_configs[0].relabel_configs: not supported yet: it would choose targets",
         "p.yml:10:3: scrape_configs[0].metric_relabel_configs: not supported yet: it would drop and rewrite metrics; \
          choose them with `metrics.include` and `metrics.exclude`",

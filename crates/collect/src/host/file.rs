@@ -13,30 +13,32 @@ const SURELY_THE_END: usize = 2048;
 const MAX_FILE: usize = 1 << 20;
 
 /// A buffer that files are read into one after the other.
-pub(crate) struct Buffer {
+pub struct Buffer {
     bytes: Vec<u8>,
     read: u64,
     most: usize,
 }
 
-impl Buffer {
-    /// An empty buffer of 16 KiB that grows to at most [`MAX_FILE`].
-    pub(crate) fn new() -> Self {
+impl Default for Buffer {
+    /// An empty buffer of 16 KiB that grows to at most 1 MiB.
+    fn default() -> Self {
         Self::up_to(MAX_FILE)
     }
+}
 
+impl Buffer {
     /// An empty buffer of 16 KiB that grows to at most `most` bytes.
-    pub(crate) fn up_to(most: usize) -> Self {
+    pub fn up_to(most: usize) -> Self {
         Self { bytes: vec![0; most.min(16 << 10)], read: 0, most }
     }
 
     /// Bytes read into it since it was made.
-    pub(crate) fn bytes_read(&self) -> u64 {
+    pub fn bytes_read(&self) -> u64 {
         self.read
     }
 
     /// The content of an open file from its start; `None` when it can't be read.
-    pub(crate) fn fill(&mut self, file: &File) -> Option<&[u8]> {
+    pub fn fill(&mut self, file: &File) -> Option<&[u8]> {
         let mut len = 0;
         loop {
             let count = match file.read_at(self.bytes.get_mut(len..)?, len as u64) {
@@ -61,25 +63,25 @@ impl Buffer {
 }
 
 /// A file that is opened once and read again and again, which costs half of opening it each time.
-pub(crate) struct KeptFile {
+pub struct KeptFile {
     path: PathBuf,
     file: Option<File>,
 }
 
 impl KeptFile {
     /// Opens nothing yet.
-    pub(crate) fn new(path: PathBuf) -> Self {
+    pub fn new(path: PathBuf) -> Self {
         Self { path, file: None }
     }
 
     /// The content now; `None` when it can't be read or is empty.
-    pub(crate) fn read<'b>(&mut self, buffer: &'b mut Buffer) -> Option<&'b [u8]> {
+    pub fn read<'b>(&mut self, buffer: &'b mut Buffer) -> Option<&'b [u8]> {
         self.read_even_empty(buffer).filter(|bytes| !bytes.is_empty())
     }
 
     /// The content now; `None` when it can't be read. A descriptor that fails is dropped, and the file is opened anew at
     /// the next read.
-    pub(crate) fn read_even_empty<'b>(&mut self, buffer: &'b mut Buffer) -> Option<&'b [u8]> {
+    pub fn read_even_empty<'b>(&mut self, buffer: &'b mut Buffer) -> Option<&'b [u8]> {
         let file = match self.file.take() {
             Some(file) => file,
             None => File::open(&self.path).ok()?,
@@ -100,7 +102,7 @@ mod tests {
         for (size, kept) in [(100, 100), (70_000, 70_000), (MAX_FILE + 5, MAX_FILE)] {
             let path = dir.path().join(size.to_string());
             std::fs::write(&path, vec![b'x'; size]).unwrap();
-            let mut buffer = Buffer::new();
+            let mut buffer = Buffer::default();
             assert_eq!(KeptFile::new(path).read(&mut buffer).unwrap().len(), kept);
             assert_eq!(buffer.bytes_read(), kept as u64);
         }
@@ -109,7 +111,7 @@ mod tests {
     #[test]
     fn a_missing_file_and_a_directory_give_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let mut buffer = Buffer::new();
+        let mut buffer = Buffer::default();
         assert!(KeptFile::new(dir.path().join("none")).read(&mut buffer).is_none());
         assert!(KeptFile::new(dir.path().to_owned()).read(&mut buffer).is_none());
     }

@@ -3,10 +3,10 @@
 use memchr::memchr;
 
 /// Lines without their line breaks.
-pub(crate) struct Lines<'a>(&'a [u8]);
+pub struct Lines<'a>(&'a [u8]);
 
 /// The lines of a file.
-pub(crate) fn lines(bytes: &[u8]) -> Lines<'_> {
+pub fn lines(bytes: &[u8]) -> Lines<'_> {
     Lines(bytes)
 }
 
@@ -26,23 +26,23 @@ impl<'a> Iterator for Lines<'a> {
 }
 
 /// Fields between blanks (spaces and tabs).
-pub(crate) struct Fields<'a>(&'a [u8]);
+pub struct Fields<'a>(&'a [u8]);
 
 /// The fields of a line.
-pub(crate) fn fields(line: &[u8]) -> Fields<'_> {
+pub fn fields(line: &[u8]) -> Fields<'_> {
     Fields(line)
 }
 
 impl Fields<'_> {
     /// The next field as a number; `None` at the end of the line or when it isn't one.
     #[inline]
-    pub(crate) fn number(&mut self) -> Option<u64> {
+    pub fn number(&mut self) -> Option<u64> {
         self.next().and_then(number)
     }
 
     /// Fills `into` with the next fields; whether each of them was a number.
     #[inline]
-    pub(crate) fn numbers(&mut self, into: &mut [u64]) -> bool {
+    pub fn numbers(&mut self, into: &mut [u64]) -> bool {
         for slot in into {
             match self.number() {
                 Some(value) => *slot = value,
@@ -70,7 +70,7 @@ impl<'a> Iterator for Fields<'a> {
 
 /// A whole number in decimal. Signs, other characters and what doesn't fit into 64 bits are no numbers.
 #[inline]
-pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
+pub fn number(bytes: &[u8]) -> Option<u64> {
     if bytes.is_empty() {
         return None;
     }
@@ -86,12 +86,12 @@ pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
 }
 
 /// A decimal fraction such as `0.52`; finite or `None`.
-pub(crate) fn decimal(bytes: &[u8]) -> Option<f64> {
+pub fn decimal(bytes: &[u8]) -> Option<f64> {
     std::str::from_utf8(bytes).ok()?.parse().ok().filter(|value: &f64| value.is_finite())
 }
 
 /// Text for a metric name: what isn't UTF-8 or is a control character becomes `_`.
-pub(crate) fn name(bytes: &[u8]) -> String {
+pub fn name(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes)
         .chars()
         .map(|c| if c.is_control() || c == char::REPLACEMENT_CHARACTER { '_' } else { c })
@@ -103,7 +103,7 @@ pub(crate) fn name(bytes: &[u8]) -> String {
 ///
 /// It remembers on which line each key stood, because such files keep their order: one pass then compares a key only
 /// where it is expected. A file that has changed its order is searched again.
-pub(crate) struct Picker {
+pub struct Picker {
     keys: Vec<&'static [u8]>,
     /// Line and key, in order of lines.
     plan: Vec<(usize, usize)>,
@@ -111,12 +111,12 @@ pub(crate) struct Picker {
 
 impl Picker {
     /// Wants these keys; one that ends a line's first field with `:` is found too.
-    pub(crate) fn new(keys: impl IntoIterator<Item = &'static str>) -> Self {
+    pub fn new(keys: impl IntoIterator<Item = &'static str>) -> Self {
         Self { keys: keys.into_iter().map(str::as_bytes).collect(), plan: Vec::new() }
     }
 
     /// Sets `found[i]` to the value of the i-th key, `None` where it is missing or no number.
-    pub(crate) fn pick(&mut self, bytes: &[u8], found: &mut [Option<u64>]) {
+    pub fn pick(&mut self, bytes: &[u8], found: &mut [Option<u64>]) {
         if !self.follow(bytes, found) {
             self.search(bytes);
             self.follow(bytes, found);

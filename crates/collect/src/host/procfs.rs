@@ -12,18 +12,24 @@ use super::file::Buffer;
 use super::parse::{fields, number};
 
 /// What `/proc/<pid>/stat` says (proc(5)).
-pub(crate) struct Stat<'a> {
-    pub(crate) comm: &'a [u8],
+pub struct Stat<'a> {
+    /// The name of its program, at most 15 bytes.
+    pub comm: &'a [u8],
     /// The process that started it, or has it since that one ended.
-    pub(crate) parent: u64,
-    pub(crate) ticks: u64,
-    pub(crate) threads: u64,
-    pub(crate) start: u64,
-    pub(crate) pages: u64,
+    pub parent: u64,
+    /// CPU that it has used, user and system, in clock ticks.
+    pub ticks: u64,
+    /// How many threads it has.
+    pub threads: u64,
+    /// When it was started, in clock ticks since the machine was.
+    pub start: u64,
+    /// Pages of its resident memory.
+    pub pages: u64,
 }
 
 impl<'a> Stat<'a> {
-    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
+    /// Reads the file's one line.
+    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         // The name stands in parentheses, and may hold blanks and parentheses itself.
         let (open, close) = (memchr::memchr(b'(', bytes)?, memchr::memrchr(b')', bytes)?);
         let comm = bytes.get(open + 1..close)?;
@@ -39,24 +45,26 @@ impl<'a> Stat<'a> {
 }
 
 /// `<pid>/<file>` as a path, without allocating.
-pub(crate) fn with_path<T>(pid: u32, file: &str, then: impl FnOnce(&CStr) -> T) -> Option<T> {
+pub fn with_path<T>(pid: u32, file: &str, then: impl FnOnce(&CStr) -> T) -> Option<T> {
     let mut path = [0u8; 32];
     write!(&mut path[..], "{pid}/{file}\0").ok()?;
     CStr::from_bytes_until_nul(&path).ok().map(then)
 }
 
-pub(crate) fn open<'b>(proc: &OwnedFd, pid: u32, file: &str, buffer: &'b mut Buffer) -> Option<&'b [u8]> {
+/// The content of `<pid>/<file>`; `None` when it can't be read.
+pub fn open<'b>(proc: &OwnedFd, pid: u32, file: &str, buffer: &'b mut Buffer) -> Option<&'b [u8]> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let fd = with_path(pid, file, |path| openat(proc, path, flags, Mode::empty()))?.ok()?;
     buffer.fill(&File::from(fd))
 }
 
-pub(crate) fn is_procfs(dir: &OwnedFd) -> bool {
+/// Whether a folder is the kernel's, and not one that looks like it.
+pub fn is_procfs(dir: &OwnedFd) -> bool {
     rustix::fs::fstatfs(dir).is_ok_and(|fs| fs.f_type == rustix::fs::PROC_SUPER_MAGIC)
 }
 
 /// Hands out the names in a directory until there are no more or `each` says false.
-pub(crate) fn list(dir: &OwnedFd, mut each: impl FnMut(&[u8]) -> bool) {
+pub fn list(dir: &OwnedFd, mut each: impl FnMut(&[u8]) -> bool) {
     let mut space = [MaybeUninit::uninit(); 8192];
     let mut entries = RawDir::new(dir, &mut space);
     while let Some(Ok(entry)) = entries.next() {

@@ -81,7 +81,7 @@ impl HostSource {
             Box::new(ProcessReader::new(&roots, options.processes)),
         ];
         let count = readers.len() as u32;
-        let mut buffer = Buffer::new();
+        let mut buffer = Buffer::default();
         let entries = readers.into_iter().enumerate().map(|(i, mut reader)| {
             let (metrics, refused) = discover(reader.as_mut(), &mut buffer);
             // Spread over the time, so that they don't all look round in the same collection.

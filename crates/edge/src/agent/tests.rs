@@ -28,7 +28,7 @@ struct Bench {
 fn plan(yaml: &str) -> Plan {
     let text = format!("interval: 1s\ndetect: {{warm_up: 60s}}\n{yaml}\n");
     let (config, _) = Config::from_yaml(&text, "test").unwrap();
-    Plan::of(&config, "edge-1").unwrap()
+    Plan::of(&config, &crate::targets::Found::default(), "edge-1").unwrap()
 }
 
 impl Bench {

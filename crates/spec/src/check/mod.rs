@@ -3,16 +3,17 @@
 mod actions;
 mod policies;
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use crate::client::{Authorization, BasicAuth, TlsConfig};
 use crate::config::{Config, Detector};
+use crate::discovery::is_special;
 use crate::host::Host;
 use crate::path::Path;
 use crate::rule::MetricRule;
-use crate::scrape::ScrapeConfig;
+use crate::scrape::{ScrapeConfig, StaticConfig};
 use crate::value::{Bytes, Period};
 use crate::yaml::shorten;
 
@@ -37,7 +38,12 @@ pub(crate) struct Finding {
 /// Collects findings.
 pub(crate) struct Findings<'a>(&'a mut Vec<Finding>);
 
-impl Findings<'_> {
+impl<'a> Findings<'a> {
+    /// Into this list.
+    pub(crate) fn of(all: &'a mut Vec<Finding>) -> Self {
+        Self(all)
+    }
+
     pub(crate) fn error(&mut self, path: Path, message: impl Into<String>) {
         self.0.push(Finding { path, message: message.into(), warning: false });
     }
@@ -97,7 +103,7 @@ pub(crate) fn check(config: &Config, all: &mut Vec<Finding>) {
     if config.api.bearer_token.as_ref().is_some_and(|token| token.expose().is_empty()) {
         findings.error(root.key("api").key("bearer_token"), "found an empty text, expected a token");
     }
-    labels(&config.external_labels, &root.key("external_labels"), &mut findings);
+    labels(config.external_labels.keys(), &root.key("external_labels"), &mut findings);
     rules(&config.metrics.rules, &root.key("metrics").key("rules"), &mut findings);
     host(config, &mut findings);
     jobs(config, &mut findings);
@@ -282,24 +288,13 @@ fn times(config: &Config, job: &ScrapeConfig, path: &Path, findings: &mut Findin
 }
 
 fn targets(job: &ScrapeConfig, path: &Path, urls: &mut HashMap<String, String>, findings: &mut Findings<'_>) {
-    if job.static_configs.iter().all(|group| group.targets.is_empty()) {
+    if job.static_configs.iter().all(|group| group.targets.is_empty()) && !job.discovers() {
         findings.warning(path.key("static_configs"), "the job has no targets, so it scrapes nothing");
     }
     for (group_index, group) in job.static_configs.iter().enumerate() {
-        let path = path.key("static_configs").index(group_index);
-        labels(&group.labels, &path.key("labels"), findings);
-        for (index, target) in group.targets.iter().enumerate() {
-            if let Err(why) = check_target(target) {
-                // What stands before `@` may be a password.
-                let shown = target.rsplit('@').next().unwrap_or_default();
-                let message = format!(
-                    "found `{}`, expected `host:port`, such as `127.0.0.1:9100`: {why}",
-                    shorten(shown)
-                );
-                findings.error(path.key("targets").index(index), message);
-            }
-        }
+        check_group(group, &path.key("static_configs").index(group_index), findings);
     }
+    discovery(job, path, findings);
     let places = job
         .static_configs
         .iter()
@@ -317,7 +312,72 @@ fn targets(job: &ScrapeConfig, path: &Path, urls: &mut HashMap<String, String>, 
     }
 }
 
-fn check_target(target: &str) -> Result<(), String> {
+/// Targets and labels, wherever they come from.
+pub(crate) fn check_group(group: &StaticConfig, path: &Path, findings: &mut Findings<'_>) {
+    labels(group.labels.keys().filter(|name| !is_special(name)), &path.key("labels"), findings);
+    if let Some(scheme) =
+        group.labels.get("__scheme__").filter(|scheme| !matches!(scheme.as_str(), "http" | "https"))
+    {
+        let message = format!("found `{}`, expected `http` or `https`", shorten(scheme));
+        findings.error(path.key("labels").key("__scheme__"), message);
+    }
+    for (index, target) in group.targets.iter().enumerate() {
+        if let Err(why) = check_target(target) {
+            // What stands before `@` may be a password.
+            let shown = target.rsplit('@').next().unwrap_or_default();
+            let message =
+                format!("found `{}`, expected `host:port`, such as `127.0.0.1:9100`: {why}", shorten(shown));
+            findings.error(path.key("targets").index(index), message);
+        }
+    }
+}
+
+/// Files and URLs in which targets are found.
+fn discovery(job: &ScrapeConfig, path: &Path, findings: &mut Findings<'_>) {
+    for (index, found) in job.file_sd_configs.iter().enumerate() {
+        let path = path.key("file_sd_configs").index(index);
+        if found.files.is_empty() {
+            findings.error(path.key("files"), "missing, expected a list of paths");
+        }
+        for (index, file) in found.files.iter().enumerate() {
+            if let Err(why) = check_pattern(file) {
+                let message = format!("found `{}`, {why}", shorten(&file.display().to_string()));
+                findings.error(path.key("files").index(index), message);
+            }
+        }
+        positive(found.refresh_interval, &path.key("refresh_interval"), findings);
+    }
+    for (index, http) in job.http_sd_configs.iter().enumerate() {
+        let path = path.key("http_sd_configs").index(index);
+        if http.url.is_none() {
+            findings.error(
+                path.key("url"),
+                "missing, expected a URL such as `https://inventory.example/targets`",
+            );
+        }
+        if http.refresh_interval.0 < Duration::from_secs(1) {
+            let message = format!("found `{}`, expected at least `1s`", http.refresh_interval);
+            findings.error(path.key("refresh_interval"), message);
+        }
+        client(&http.basic_auth, &http.authorization, &http.tls_config, &path, findings);
+    }
+}
+
+/// As in Prometheus: the name of the file has an ending that says what it is, and perhaps one `*`.
+fn check_pattern(file: &std::path::Path) -> Result<(), &'static str> {
+    let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    if !matches!(ending, "json" | "yml" | "yaml") {
+        return Err("expected a name that ends in `.json`, `.yml` or `.yaml`");
+    }
+    let stars = |text: &std::ffi::OsStr| text.to_string_lossy().matches('*').count();
+    let name = file.file_name().map_or(0, stars);
+    if name > 1 || stars(file.as_os_str()) > name {
+        return Err("expected at most one `*`, in the name of the file");
+    }
+    Ok(())
+}
+
+pub(crate) fn check_target(target: &str) -> Result<(), String> {
     if target.contains("://") {
         return Err("scheme and path are fields of the job".to_owned());
     }
@@ -389,19 +449,31 @@ pub(crate) fn client(
 }
 
 /// Label names as in Prometheus' data model; values are free.
-pub(crate) fn labels(labels: &BTreeMap<String, String>, path: &Path, findings: &mut Findings<'_>) {
-    for name in labels.keys() {
-        let good = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-            && !name.is_empty()
-            && !name.starts_with(|c: char| c.is_ascii_digit());
-        if !good {
-            let message = "a label's name has letters, digits and `_` only and begins with no digit";
-            findings.error(path.key(name), message);
-        } else if name.starts_with("__") {
-            let message =
-                "a label's name that begins with `__` is for relabelling, which is not supported yet";
+pub(crate) fn labels<'a>(
+    names: impl IntoIterator<Item = &'a String>,
+    path: &Path,
+    findings: &mut Findings<'_>,
+) {
+    for name in names {
+        let ours = if name.starts_with("__") {
+            Err("a label's name that begins with `__` is for relabelling, which is not supported yet")
+        } else {
+            Ok(())
+        };
+        if let Err(message) = check_label(name).and(ours) {
             findings.error(path.key(name), message);
         }
+    }
+}
+
+pub(crate) fn check_label(name: &str) -> Result<(), &'static str> {
+    let good = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit());
+    if good {
+        Ok(())
+    } else {
+        Err("a label's name has letters, digits and `_` only and begins with no digit")
     }
 }
 

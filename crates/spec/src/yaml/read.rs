@@ -43,6 +43,11 @@ impl Document {
         root.map(|root| Self { root })
     }
 
+    /// Whether it is a list as a whole.
+    pub(crate) fn is_list(&self) -> bool {
+        matches!(self.root.content, Content::List(_))
+    }
+
     /// Replaces `${NAME}` in every text; `problems` gets the names that are not known.
     pub(crate) fn expand(&mut self, lookup: &dyn Fn(&str) -> Option<String>, problems: &mut Vec<Located>) {
         expand(&mut self.root, &Path::root(), lookup, problems);

@@ -1,4 +1,4 @@
-//! What a look at the topology costs: `cargo run --release -p larnax-collect --example topology_cost [LOOKS]`.
+//! What a look at the topology costs: `cargo run --release -p larnax-topology --example cost [LOOKS]`.
 //!
 //! Starts 200 idle processes, and two that hold 1,000 connections with each other, so 2,000 sockets, and looks. Then once
 //! more with connections that come and go between two looks.
@@ -10,8 +10,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use larnax_collect::topology::{KnownTarget, Observer, ObserverOptions};
 use larnax_core::{Component, ComponentId, Timestamp};
+use larnax_topology::{KnownTarget, Observer, ObserverOptions};
 
 const IDLE: usize = 200;
 const CONNECTIONS: usize = 1_000;

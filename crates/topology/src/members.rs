@@ -67,8 +67,8 @@ fn by_ancestors(
 
 #[cfg(test)]
 mod tests {
-    use super::super::place::Place;
     use super::*;
+    use crate::place::Place;
 
     fn processes(all: &[(u32, u32, &str)]) -> BTreeMap<u32, Process> {
         let process = |parent, cgroup: &str| Process {

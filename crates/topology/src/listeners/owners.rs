@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 
-use crate::host::parse::number;
+use larnax_collect::host::parse::number;
 
 /// Bounds of the work: processes looked at, and descriptors of each.
 const MAX_PROCESSES: usize = 4096;

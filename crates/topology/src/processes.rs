@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use rustix::fs::{Mode, OFlags, RawDir, openat, readlinkat_raw};
 
 use super::place::{self, Place};
-use crate::host::file::Buffer;
-use crate::host::parse::number;
-use crate::host::procfs::{Stat, list, open, with_path};
 use crate::listeners::owners::inode;
+use larnax_collect::host::file::Buffer;
+use larnax_collect::host::parse::number;
+use larnax_collect::host::procfs::{Stat, list, open, with_path};
 
 /// Processes known at most.
 const MAX_PROCESSES: usize = 8192;
@@ -49,7 +49,7 @@ pub(super) struct Processes {
 
 impl Processes {
     pub(super) fn new(root: PathBuf) -> Self {
-        let (known, buffer) = (BTreeMap::new(), Buffer::new());
+        let (known, buffer) = (BTreeMap::new(), Buffer::default());
         Self { root, proc: None, known, buffer, looks: 0, behind: true }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::host::parse::{fields, lines};
+use larnax_collect::host::parse::{fields, lines};
 
 /// Addresses of one namespace at most.
 const MAX_ADDRESSES: usize = 1024;

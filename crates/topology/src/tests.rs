@@ -191,7 +191,7 @@ fn the_other_process() {
 
 fn start(calls: &str) -> (Other, SocketAddr) {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["topology::tests::the_other_process", "--exact", "--nocapture"])
+        .args(["tests::the_other_process", "--exact", "--nocapture"])
         .env(ROLE, calls)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use super::addresses::{of_fib_trie, of_if_inet6};
 use super::infer::Namespace;
 use super::processes::Process;
-use crate::host::file::Buffer;
 use crate::listeners::table::{Family, MAX_TABLE, rows};
+use larnax_collect::host::file::Buffer;
 
 /// Namespaces beside the own one that are read in one look, some 100 µs each; where there are more, in turn.
 const MAX_NAMESPACES: usize = 16;

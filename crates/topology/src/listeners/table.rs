@@ -5,7 +5,7 @@ use std::io::Read;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use crate::host::parse::{fields, lines, number};
+use larnax_collect::host::parse::{fields, lines, number};
 
 /// Listening sockets stand first in the tables, so the limit cuts off connections only.
 pub(crate) const MAX_TABLE: usize = 4 << 20;

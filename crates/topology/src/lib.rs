@@ -13,6 +13,7 @@
 
 mod addresses;
 mod infer;
+pub mod listeners;
 mod members;
 mod memory;
 mod network;
