@@ -142,7 +142,7 @@ mod tests {
         let urls: Vec<&str> = targets.iter().map(|target| target.url.as_str()).collect();
         assert_eq!(urls[0], "http://127.0.0.1:7101/metrics");
         let components: Vec<&str> =
-            targets.iter().map(|target| target.labels["component"].as_str()).collect();
+            targets.iter().map(|target| target.label("component").unwrap_or_default()).collect();
         assert_eq!(
             components,
             ["service/shop/web", "service/shop/orders", "service/shop/pay", "service/shop/stock"]

@@ -1,4 +1,4 @@
-//! What a look at the topology costs: `cargo run --release -p larnax-topology --example cost [LOOKS]`.
+//! What a look at the topology costs: `cargo run --release -p larnax-topology --example topology_cost [LOOKS]`.
 //!
 //! Starts 200 idle processes, and two that hold 1,000 connections with each other, so 2,000 sockets, and looks. Then once
 //! more with connections that come and go between two looks.
