@@ -155,7 +155,8 @@ impl Hub {
             answers: Vec::new(),
         };
         for incident in stored.iter().filter(|incident| incident.closed.is_none()) {
-            acting.due.insert(incident.id, Due { at: Some(now), ..Due::since(now) });
+            let diagnosed = incident.diagnosis.is_some();
+            acting.due.insert(incident.id, Due { at: Some(now), diagnosed, ..Due::since(now) });
         }
         self.tell_again(&stored).await?;
         {
@@ -244,6 +245,14 @@ impl Hub {
         if let Some(incident) = known.incidents.get(id) {
             known.plans.diagnosed(incident, signature, offers, now);
         }
+    }
+
+    /// Whether an incident still shows where it began: once something is being done about it, what is seen is that, too, and once no
+    /// anomaly is open, what came of it.
+    fn shows_its_cause(&self, id: IncidentId) -> bool {
+        let known = self.known.borrow();
+        let is_open = |incident: &Incident| incident.anomalies.iter().any(|anomaly| anomaly.closed.is_none());
+        known.incidents.get(id).is_none_or(is_open) && !known.plans.is_at_work(id)
     }
 
     /// Takes events into incidents; gives back those that are about anomalies.
@@ -379,8 +388,9 @@ impl Acting {
     }
 
     fn start_diagnoses(&mut self, hub: &Rc<Hub>, now: Timestamp) {
-        let due = self.due.iter_mut().filter(|(_, due)| !due.running && due.at.is_some_and(|at| at <= now));
-        for (id, due) in due {
+        let late = |due: &Due| !due.running && due.at.is_some_and(|at| at <= now);
+        let due = self.due.iter_mut().filter(|(_, due)| late(due));
+        for (id, due) in due.filter(|(id, due)| !due.diagnosed || hub.shows_its_cause(**id)) {
             (due.at, due.running) = (None, true);
             let (id, hub, diagnosed) = (*id, Rc::clone(hub), self.diagnosed.clone());
             tokio::task::spawn_local(async move {

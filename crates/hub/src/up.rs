@@ -32,8 +32,10 @@ pub(crate) fn up(part: &EvidencePart, onset: Timestamp) -> Option<Series> {
     if period > 0.0 {
         for gap in gaps(onset) {
             let count = ((gap.until.since(gap.from) / period) as usize).min(MOST_MISSING);
-            // What is as late as a sample may be is not missing.
-            rows.extend((1..count).map(|row| (later(gap.from, row as f64 * period), 0.0)));
+            // What is as late as a sample may be is not missing. What is missing before the onset, of a gap that reaches beyond it, would
+            // look like something that happens now and then.
+            let missing = (1..count).map(|row| (later(gap.from, row as f64 * period), 0.0));
+            rows.extend(missing.filter(|(time, _)| *time >= onset));
         }
     }
     rows.sort_by_key(|(time, _)| *time);
@@ -76,6 +78,9 @@ mod tests {
         let up = up(&part(&seconds, &[(0.0, 100.0), (109.0, 114.0)], "load"), at(108.0)).unwrap();
         assert_eq!(up.values, [[1.0; 10].as_slice(), &[0.0; 4]].concat());
         assert_eq!((up.times[10].seconds(), up.times[13].seconds()), (110.0, 113.0));
+        // Who depends on it was unusual a little later, and so the incident began.
+        let later = super::up(&part(&seconds, &[(0.0, 100.0), (109.0, 114.0)], "load"), at(110.5)).unwrap();
+        assert_eq!((later.times[10].seconds(), later.values.len()), (111.0, 13));
     }
 
     #[test]

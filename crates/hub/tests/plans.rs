@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,11 +27,16 @@ use support::*;
 use tokio::time::{sleep, timeout};
 
 fn acting(name: &str, mode: Mode, store: &Arc<dyn Store>) -> Rc<Hub> {
+    acting_again(name, mode, store, Vec::new())
+}
+
+/// One that diagnoses again after such times.
+fn acting_again(name: &str, mode: Mode, store: &Arc<dyn Store>, again: Vec<Duration>) -> Rc<Hub> {
     let policy = Policy { on: vec!["service/*".parse::<Scope>().unwrap()], mode, ..Policy::default() };
     let options = HubOptions {
         settle: Duration::from_millis(200),
         answer_within: Duration::from_secs(2),
-        again: Vec::new(),
+        again,
         policies: vec![policy],
         ..HubOptions::new(name)
     };
@@ -150,6 +155,36 @@ fn what_a_person_approves_is_ordered_once_verified_and_learnt() {
         for what in ["plan.proposed", "plan.approve", "plan.acting", "plan.verifying", "plan.ended"] {
             assert!(entries.iter().any(|(_, entry)| entry.what == what), "{what}: {entries:?}");
         }
+    });
+}
+
+#[test]
+fn once_something_is_done_about_an_incident_it_is_not_diagnosed_again() {
+    on_one_thread(async {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let again = Duration::from_secs(2);
+        let hub = acting_again("test", Mode::Ask, &store, vec![again]);
+        hub.tell_topology(shop()).await;
+        let mut edges = Edges::offering(&hub, vec![restart()]).await;
+        let onset = SystemClock.now().minus(Duration::from_secs(30));
+        edges.tell(&[opened("stock", onset)]).await;
+        let pulls = Rc::<Cell<u32>>::default();
+        let counted = Rc::clone(&pulls);
+        tokio::task::spawn_local(edges.obey(
+            move |pull| {
+                counted.set(counted.get() + 1);
+                samples(pull, onset)
+            },
+            |command| Some(report(command, Effect::Done)),
+        ));
+        let plan = plan_that(&store, |plan| plan.state == PlanState::Proposed).await;
+        let answer = post(&hub, &format!("/api/v1/plans/{}/approve", plan.id), "").await;
+        assert_eq!(answer.0, 200, "{answer:?}");
+        plan_that(&store, |plan| plan.state == PlanState::Verifying).await;
+        let before = pulls.get();
+        sleep(again + Duration::from_secs(1)).await;
+        assert_eq!(pulls.get(), before, "what is seen by then is what was done about it");
     });
 }
 

@@ -298,6 +298,13 @@ impl Plans {
         self.plans.values().filter(|plan| plan.incident == incident).max_by_key(|plan| plan.attempt)
     }
 
+    /// Whether something is being done about an incident, or was and is not yet known to have helped.
+    pub fn is_at_work(&self, incident: IncidentId) -> bool {
+        let at_work =
+            |plan: &Plan| matches!(plan.state, PlanState::Acting | PlanState::Undoing | PlanState::Verifying);
+        self.latest(incident).is_some_and(at_work)
+    }
+
     /// An incident, or the one that it turned out to be a part of.
     fn incident(&self, id: IncidentId) -> Option<&Incident> {
         let mut incident = &self.matters.get(&id)?.incident;
