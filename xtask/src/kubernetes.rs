@@ -5,8 +5,8 @@ use larnax_test_kubernetes::{Programs, build, lacks};
 use larnax_test_peers::fetch;
 
 use crate::cargo::{self, cargo};
-use crate::peers;
 use crate::steps::Outcome;
+use crate::{images, peers};
 
 /// The step of `cargo xtask test`. Where this machine has no Go it is left out.
 pub(crate) fn check() -> Result<Outcome> {
@@ -17,6 +17,8 @@ pub(crate) fn check() -> Result<Outcome> {
         fetched.with_context(|| format!("{package} can't be had"))?;
     }
     let version = build().context("Kubernetes can't be built")?;
+    let images = cargo::target().join("images");
+    images::make(&images).context("the images can't be made")?;
     // Unoptimised: the other steps have no operator, and would build the optimised program again.
     cargo::run(&mut cargo(&["build", "--package", "larnax", "--features", "kubernetes"]))?;
     let mut test = cargo(&[
@@ -28,6 +30,7 @@ pub(crate) fn check() -> Result<Outcome> {
         "--no-fail-fast",
     ]);
     test.env("LARNAX_PEERS", peers::folder()).env("LARNAX_PROGRAMS", cargo::target().join("debug"));
+    test.env("LARNAX_IMAGES", &images);
     cargo::run(&mut test)?;
     Ok(Outcome::PassedWith(version))
 }

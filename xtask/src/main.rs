@@ -4,6 +4,7 @@ mod bench;
 mod cargo;
 mod deny;
 mod generate;
+mod images;
 mod kubernetes;
 mod peers;
 mod size;
@@ -27,6 +28,9 @@ cargo xtask generate [--check]
         Writes the generated references anew; --check only fails if they are out of step.
 cargo xtask size
         Builds the release programs and shows their stripped sizes.
+cargo xtask images [--out DIR]
+        Makes container images of the programs, without a container engine, as archives that `ctr images import`, `podman load` and
+        `docker load` read; in target/images unless DIR says otherwise.
 cargo xtask deny
         Checks licences, sources and advisories of all dependencies; installs cargo-deny first (minutes).
 cargo xtask bench edge [--seconds N] [--settle N] [--interval 5s]... [--no-host] [--cold-build]
@@ -92,6 +96,16 @@ fn run() -> Result<bool> {
         "size" => {
             flag(&mut arguments, "")?;
             size::print()
+        }
+        "images" => {
+            let mut folder = cargo::target().join("images");
+            while let Some(argument) = arguments.next()? {
+                match argument {
+                    Arg::Long("out") => folder = arguments.value()?.into(),
+                    other => return Err(other.unexpected().into()),
+                }
+            }
+            images::make(&folder)
         }
         "deny" => {
             flag(&mut arguments, "")?;

@@ -109,8 +109,8 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "kubernetes",
-        what: "on a real cluster: the operator",
-        // Little of Larnax is on a cluster yet, and building Kubernetes takes eight minutes of two cores.
+        what: "on a real cluster: the operator, the chart",
+        // Building Kubernetes and the images takes a quarter of an hour of two cores.
         when: When::Named,
         needs: &[],
         run: kubernetes::check,

@@ -138,7 +138,8 @@ impl Edge {
     /// Opens everything: listener, outbox, models, evidence.
     pub async fn create(deps: Deps) -> Result<Self, EdgeError> {
         let Deps { config, reload, state, clock, pages, keep_history, listeners, hub } = deps;
-        let hostname = larnax_serve::process::hostname();
+        let named = config.watched_host().and_then(|host| host.name);
+        let hostname = named.map_or_else(larnax_serve::process::hostname, String::from);
         let (mut found, damaged) = Found::load(&state);
         let notices: Vec<String> = damaged.into_iter().chain(found.begin(&config)).collect();
         let plan = Plan::of(&config, &found, &hostname).map_err(EdgeError::Plan)?;

@@ -25,6 +25,10 @@ pub enum Host {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct HostConfig {
+    /// What this machine is called, instead of its host name: in a container, the name of the machine that it runs on. Read when the agent
+    /// starts. Example: `${NODE_NAME}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<Box<str>>,
     /// How often, at least `100ms`; without it, the `interval` of the config. Example: `500ms`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<Period>,
@@ -50,6 +54,7 @@ pub struct HostConfig {
 impl Default for HostConfig {
     fn default() -> Self {
         Self {
+            name: None,
             interval: None,
             processes: BTreeMap::new(),
             cgroups: Vec::new(),

@@ -2,15 +2,14 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use larnax_test_peers::{Relay, eventually};
+use larnax_test_peers::{Process, Relay, eventually};
 use tempfile::TempDir;
 
 use crate::control_plane::ControlPlane;
-use crate::image::Image;
 use crate::network::{self, Network};
 use crate::node::{self, Node};
 use crate::pki::Authority;
@@ -30,6 +29,7 @@ const READY: Duration = Duration::from_secs(120);
 pub struct Cluster {
     // Ended in this order.
     nodes: Vec<Node>,
+    _dns: Option<Process>,
     _api_service: Option<Relay>,
     plane: ControlPlane,
     _network: Option<Network>,
@@ -74,9 +74,11 @@ impl Cluster {
         let service = SocketAddr::from((network::API_SERVICE, 443));
         // For want of a kube-proxy.
         let api_service = network.as_ref().map(|_| Relay::at(service, plane.address));
+        let dns = network.as_ref().map(|_| dns(&programs, &plane, folder.path()));
         node::write_pause(&programs, &folder.path().join("images"));
         let mut cluster = Cluster {
             nodes: Vec::new(),
+            _dns: dns,
             _api_service: api_service,
             plane,
             _network: network,
@@ -121,6 +123,18 @@ impl Cluster {
         said(self.kubectl_command(arguments).stdin(Stdio::null()).output())
     }
 
+    /// What a helm command prints.
+    ///
+    /// # Panics
+    /// When it fails; with its words.
+    pub fn helm(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(&self.programs.helm);
+        command.args(arguments).arg("--kubeconfig").arg(self.kubeconfig()).stdin(Stdio::null());
+        // It keeps caches below the home folder.
+        command.env("HOME", self.folder.path());
+        said(command.output()).unwrap_or_else(|said| panic!("helm {}: {said}", arguments.join(" ")))
+    }
+
     /// Creates or changes what a manifest in YAML or JSON says.
     ///
     /// # Panics
@@ -147,17 +161,13 @@ impl Cluster {
         eventually("the ServiceAccount of a namespace", READY, || self.try_kubectl(&account).ok());
     }
 
-    /// Gives an image to each node.
+    /// Gives an archive of images to each node. Pods that name one must say `imagePullPolicy: Never`.
     ///
     /// # Panics
-    /// When it can't be made or is not taken.
-    pub fn import(&self, image: &Image) {
-        let images = self.folder.path().join("images");
-        let known = std::fs::read_dir(&images).map_or(0, Iterator::count);
-        let archive = images.join(format!("{known}.tar"));
-        image.write(&archive);
+    /// When it is not taken.
+    pub fn import(&self, archive: &Path) {
         for node in &self.nodes {
-            node.import(&self.programs, &archive);
+            node.import(&self.programs, archive);
         }
     }
 
@@ -209,8 +219,23 @@ impl Cluster {
     }
 }
 
+/// The cluster's DNS, on this machine: there is no kube-proxy, so that only Services without an address of their own are of use.
+fn dns(programs: &Programs, plane: &ControlPlane, folder: &Path) -> Process {
+    let corefile = folder.join("Corefile");
+    let text = format!(
+        ".:53 {{\n    bind {}\n    errors\n    kubernetes {} {{\n        kubeconfig {}\n    }}\n}}\n",
+        network::address(0),
+        network::DOMAIN,
+        plane.kubeconfig().display()
+    );
+    std::fs::write(&corefile, text).unwrap_or_else(|error| panic!("{}: {error}", corefile.display()));
+    let mut command = Command::new(&programs.dns);
+    command.arg("-conf").arg(corefile);
+    Process::start("dns", command, folder)
+}
+
 fn said(output: std::io::Result<Output>) -> Result<String, String> {
-    let output = output.map_err(|error| format!("kubectl can't be run: {error}"))?;
+    let output = output.map_err(|error| format!("it can't be run: {error}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }

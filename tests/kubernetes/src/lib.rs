@@ -16,12 +16,10 @@
 
 mod cluster;
 mod control_plane;
-mod image;
 mod network;
 mod node;
 mod pki;
 mod programs;
 
 pub use cluster::Cluster;
-pub use image::Image;
 pub use programs::{Programs, build, lacks};

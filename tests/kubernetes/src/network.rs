@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 pub(crate) const BRIDGE: &str = "larnax-test";
 /// Where pods reach the API, as they are told by their environment: the first address of the Services.
 pub(crate) const API_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
+/// The names of Services end with it.
+pub(crate) const DOMAIN: &str = "cluster.local";
 /// The control group under which all nodes are.
 pub(crate) const CGROUP: &str = "larnax-test";
 /// How long control groups may take to become empty.

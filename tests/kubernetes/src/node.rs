@@ -4,11 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use larnax_image::{Entry, Image};
 use larnax_test_peers::Process;
 use serde_json::json;
 
 use crate::control_plane::{ControlPlane, write_kubeconfig};
-use crate::image::Image;
 use crate::network::{self, BRIDGE, CGROUP};
 use crate::pki::Authority;
 use crate::programs::Programs;
@@ -106,8 +106,18 @@ impl Node {
 /// Writes the image that holds pods together into the folder from which nodes take them when they start.
 pub(crate) fn write_pause(programs: &Programs, images: &Path) {
     make(images);
-    let pause = Image { name: PAUSE.to_owned(), program: programs.pause.clone() };
-    pause.write(&images.join("pause.tar"));
+    let program =
+        fs::read(&programs.pause).unwrap_or_else(|error| panic!("{}: {error}", programs.pause.display()));
+    let image = Image {
+        architecture: if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }.to_owned(),
+        entries: vec![Entry::File { path: "pause".to_owned(), content: program, executable: true }],
+        entry_point: vec!["/pause".to_owned()],
+        ..Image::default()
+    };
+    let archive = fs::File::create(images.join("pause.tar"));
+    archive
+        .and_then(|archive| larnax_image::write(PAUSE, &[image], archive))
+        .unwrap_or_else(|error| panic!("the image {PAUSE}: {error}"));
 }
 
 /// A bridge without gateway and masquerading: that would take iptables.
@@ -183,6 +193,8 @@ fn kubelet_config(authority: &Authority, node: &Path, name: &str, address: &str)
         },
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
+        "clusterDomain": network::DOMAIN,
+        "clusterDNS": [network::address(0)],
         "resolvConf": node.join("resolv.conf"),
         "nodeStatusUpdateFrequency": "5s",
         "syncFrequency": "10s",

@@ -10,8 +10,36 @@ use sha2::{Digest, Sha256};
 
 /// The version of Kubernetes, as `cluster/go.mod` has it. 1.33 is the last that runs where control groups are of version 1.
 const KUBERNETES: &str = "v1.33.4";
-/// The Go that its modules ask for.
-const GO: (u32, u32) = (1, 24);
+/// The Go that Helm's modules ask for, the newest of them.
+const GO: (u32, u32) = (1, 26);
+
+/// A program that is built.
+struct Built {
+    name: &'static str,
+    /// The folder of its module in `cluster/`, and the package there.
+    module: &'static str,
+    package: &'static str,
+}
+
+const BUILT: [Built; 4] = [
+    Built { name: "testkube", module: ".", package: "." },
+    Built { name: "pause", module: ".", package: "./pause" },
+    Built { name: "dns", module: "dns", package: "." },
+    Built { name: "helm", module: "helm", package: "helm.sh/helm/v3/cmd/helm" },
+];
+
+/// What they are built from.
+const SOURCES: [&str; 9] = [
+    "go.mod",
+    "go.sum",
+    "main.go",
+    "pause/main.go",
+    "dns/go.mod",
+    "dns/go.sum",
+    "dns/main.go",
+    "helm/go.mod",
+    "helm/go.sum",
+];
 
 /// The programs of a cluster, built and fetched.
 #[derive(Clone, Debug)]
@@ -20,6 +48,10 @@ pub struct Programs {
     pub(crate) testkube: PathBuf,
     /// The first process of a pod, static.
     pub(crate) pause: PathBuf,
+    /// CoreDNS.
+    pub(crate) dns: PathBuf,
+    /// Helm.
+    pub(crate) helm: PathBuf,
     /// containerd, runc and the network plugins.
     pub(crate) peers: Peers,
 }
@@ -31,9 +63,12 @@ impl Programs {
     /// Those that [`build`] has made; none where it was not called.
     pub fn locate() -> Option<Programs> {
         let folder = folder().ok()?;
-        let [testkube, pause] = ["testkube", "pause"].map(|name| folder.join(name));
-        let peers = Peers::locate();
-        (testkube.is_file() && pause.is_file()).then_some(Programs { testkube, pause, peers })
+        let built = BUILT.map(|built| folder.join(built.name));
+        if !built.iter().all(|program| program.is_file()) {
+            return None;
+        }
+        let [testkube, pause, dns, helm] = built;
+        Some(Programs { testkube, pause, dns, helm, peers: Peers::locate() })
     }
 }
 
@@ -46,16 +81,13 @@ pub fn lacks() -> Option<String> {
     }
 }
 
-/// Builds Kubernetes into the target folder, once for each state of `cluster/`: some six minutes on two cores, 2 GB of memory,
-/// 1 GB of modules. Says which version is there.
+/// Builds Kubernetes, CoreDNS and Helm into the target folder, once for each state of `cluster/`: some ten minutes on two cores, 2 GB of
+/// memory, 2 GB of modules. Says which version is there.
 ///
 /// # Errors
 /// Where it can't be built, or its modules can't be had.
 pub fn build() -> Result<String> {
     let into = folder()?;
-    if ["testkube", "pause"].iter().all(|name| into.join(name).is_file()) {
-        return Ok(format!("Kubernetes {KUBERNETES}"));
-    }
     fs::create_dir_all(&into)?;
     let variable = |name: &str, value: &str| format!("-X k8s.io/component-base/version.{name}={value}");
     let flags = [
@@ -65,14 +97,21 @@ pub fn build() -> Result<String> {
         &variable("gitMajor", "1"),
         &variable("gitMinor", "33"),
     ];
-    for (package, name) in [(".", "testkube"), ("./pause", "pause")] {
+    for Built { name, module, package } in BUILT {
+        if into.join(name).is_file() {
+            continue;
+        }
         // Renamed when it is whole: a build that was ended leaves nothing that looks like one.
         let unfinished = into.join(format!("{name}.new"));
         let mut go = Command::new("go");
         go.args(["build", "-trimpath", "-mod=readonly", "-ldflags", &flags.join(" "), "-o"])
             .arg(&unfinished)
             .arg(package);
-        let status = go.current_dir(sources()).env("CGO_ENABLED", "0").env("GOTOOLCHAIN", "local").status();
+        let status = go
+            .current_dir(sources().join(module))
+            .env("CGO_ENABLED", "0")
+            .env("GOTOOLCHAIN", "local")
+            .status();
         if !status.context("go can't be run")?.success() {
             bail!("`go build {package}` failed");
         }
@@ -84,7 +123,7 @@ pub fn build() -> Result<String> {
 /// Where the programs of this state of `cluster/` are.
 fn folder() -> Result<PathBuf> {
     let mut hash = Sha256::new();
-    for file in ["go.mod", "go.sum", "main.go", "pause/main.go"] {
+    for file in SOURCES {
         hash.update(
             fs::read(sources().join(file)).with_context(|| format!("tests/kubernetes/cluster/{file}"))?,
         );

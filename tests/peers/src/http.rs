@@ -33,6 +33,14 @@ pub fn get(address: SocketAddr, path: &str) -> io::Result<Response> {
     ask(address, &format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n"))
 }
 
+/// `GET path` from `address`, by who has the token.
+///
+/// # Errors
+/// As [`get`].
+pub fn get_as(address: SocketAddr, path: &str, token: &str) -> io::Result<Response> {
+    ask(address, &format!("GET {path} HTTP/1.0\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\r\n"))
+}
+
 /// `POST path` with a JSON body to `address`. Errors are those of [`get`].
 ///
 /// ```no_run

@@ -1,0 +1,158 @@
+//! The Helm chart on real nodes: what a user installs, from the images that users load.
+
+#![cfg(feature = "with-cluster")]
+#![allow(clippy::unwrap_used, reason = "an error fails the test")]
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use larnax_test_kubernetes::Cluster;
+use larnax_test_peers::{eventually, get_as};
+use serde_json::{Value, json};
+
+const SOON: Duration = Duration::from_secs(90);
+
+/// The archive of an image, where `cargo xtask images` has put it.
+fn archive(name: &str) -> PathBuf {
+    let folder = std::env::var_os("LARNAX_IMAGES").map(PathBuf::from);
+    let target = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/images");
+    let path = folder.unwrap_or_else(target).join(format!("{name}.tar"));
+    assert!(path.is_file(), "no {}: run `cargo xtask images`", path.display());
+    path
+}
+
+fn install(cluster: &Cluster) {
+    for image in ["larnax", "larnax-edge"] {
+        cluster.import(&archive(image));
+    }
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/larnax");
+    cluster.helm(&[
+        "install",
+        "larnax",
+        &chart.display().to_string(),
+        "--namespace=larnax",
+        "--create-namespace",
+        // No registry, and nothing that makes volumes.
+        "--set=image.pullPolicy=Never",
+        "--set=hub.persistence.enabled=false",
+        "--set=agents.interval=1s",
+        "--wait",
+        "--timeout=2m",
+    ]);
+}
+
+/// A service of the shop that calls nobody, on a node.
+fn service(name: &str, node: &str) -> String {
+    let options = json!({
+        "role": name,
+        "program": "/larnax",
+        "arguments": ["shop", "serve"],
+        "listen": "0.0.0.0:8080",
+        "admin": "127.0.0.1:0",
+        "token_file": "/etc/shop/token",
+        "folder": "/tmp/shop",
+        "seed": 1,
+        "restarts": 0,
+        "calls": {},
+        "requests_per_second": 0.0,
+        "leased": false,
+    });
+    let config = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"},
+        "data": {"options.json": options.to_string(), "token": "of a test"},
+    });
+    let pod = json!({
+        "metadata": {
+            "labels": {"app": name},
+            "annotations": {"prometheus.io/scrape": "true", "prometheus.io/port": "8080"},
+        },
+        "spec": {
+            "nodeSelector": {"kubernetes.io/hostname": node},
+            "containers": [{
+                "name": name,
+                "image": format!("docker.io/larnax/larnax:{}", env!("CARGO_PKG_VERSION")),
+                "imagePullPolicy": "Never",
+                "args": ["shop", "serve", "/etc/shop/options.json"],
+                "volumeMounts": [{"name": "config", "mountPath": "/etc/shop"}, {"name": "tmp", "mountPath": "/tmp"}],
+            }],
+            "volumes": [{"name": "config", "configMap": {"name": name}}, {"name": "tmp", "emptyDir": {}}],
+        },
+    });
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": "shop"},
+        "spec": {"replicas": 1, "selector": {"matchLabels": {"app": name}}, "template": pod},
+    });
+    format!("{config}\n---\n{deployment}\n")
+}
+
+/// The components that the agent of a node has samples of, without what differs from run to run.
+fn watched(cluster: &Cluster, node: &str, token: &str) -> Option<Vec<String>> {
+    let pods = cluster.kubectl(&[
+        "get",
+        "pods",
+        "--namespace=larnax",
+        "--selector=app.kubernetes.io/component=agent",
+        &format!("--field-selector=spec.nodeName={node}"),
+        "--output=jsonpath={.items[0].status.podIP}",
+    ]);
+    let address = SocketAddr::new(pods.parse().ok()?, 7676);
+    let answer = get_as(address, "/api/v1/components", token).ok()?;
+    let components: Value = serde_json::from_str(&answer.body).ok()?;
+    let up = components.as_array()?.iter().filter(|one| one["sources"][0]["up"] == true);
+    let mut ids: Vec<String> = up.filter_map(|one| Some(one["id"].as_str()?.to_owned())).collect();
+    ids.sort();
+    // Pods are called for their Deployment, with two random parts behind it.
+    for id in ids.iter_mut().filter(|id| id.starts_with("pod/")) {
+        *id = id.rsplitn(3, '-').last().unwrap_or_default().to_owned();
+    }
+    Some(ids)
+}
+
+#[test]
+fn the_pods_that_ask_for_it_and_the_nodes_are_watched_by_the_agent_of_their_node_and_the_hub_hears_of_them() {
+    let Some(cluster) = Cluster::with_nodes(2) else { return };
+    install(&cluster);
+    let secret = [
+        "get",
+        "secret",
+        "larnax",
+        "--namespace=larnax",
+        "--output=go-template={{.data.token | base64decode}}",
+    ];
+    let token = cluster.kubectl(&secret);
+    cluster.create_namespace("shop");
+    cluster.apply(&service("pay", "node-0"));
+    cluster.apply(&service("stock", "node-1"));
+    for (node, pod) in [("node-0", "pod/shop/pay"), ("node-1", "pod/shop/stock")] {
+        let wanted = [format!("node/local/{node}"), pod.to_owned()];
+        let begun = Instant::now();
+        loop {
+            let seen = watched(&cluster, node, &token).unwrap_or_default();
+            if seen == wanted {
+                break;
+            }
+            let log = || cluster.kubectl(&["logs", "daemonset/larnax-agent", "--namespace=larnax"]);
+            assert!(begun.elapsed() < SOON, "{node} watches {seen:?}; an agent says:\n{}", log());
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    }
+    eventually("both agents at the hub", SOON, || {
+        let log = cluster.kubectl(&["logs", "deployment/larnax-hub", "--namespace=larnax"]);
+        ["node-0", "node-1"].iter().all(|node| log.contains(&format!("agent=\"{node}\""))).then_some(())
+    });
+
+    // What an upgrade must not change, or no agent gets in any more until it is started again.
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/larnax");
+    let upgrade = ["upgrade", "larnax", &chart.display().to_string(), "--namespace=larnax", "--reuse-values"];
+    cluster.helm(&upgrade);
+    assert_eq!(cluster.kubectl(&secret), token);
+    cluster.helm(&["uninstall", "larnax", "--namespace=larnax", "--wait"]);
+    let kinds = "all,secrets,configmaps,serviceaccounts,pvc";
+    let left = || cluster.kubectl(&["get", kinds, "--namespace=larnax", "--output=name"]);
+    eventually("an empty namespace", SOON, || {
+        (left().trim() == "configmap/kube-root-ca.crt\nserviceaccount/default").then_some(())
+    });
+    let roles = cluster.kubectl(&["get", "clusterroles,clusterrolebindings", "--output=name"]);
+    assert!(!roles.contains("larnax"), "{roles}");
+}
