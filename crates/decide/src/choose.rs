@@ -105,6 +105,12 @@ impl Experience {
         ranked
     }
 
+    /// Whether anything has helped with a pattern; with any, if none is named.
+    pub(crate) fn knows_help(&self, pattern: Option<&str>) -> bool {
+        let arms = self.0.iter().filter(|(name, _)| pattern.is_none_or(|wanted| wanted == *name));
+        arms.flat_map(|(_, arms)| arms.values()).any(|arm| arm.helped > 0)
+    }
+
     /// How often it was seen what comes of each action, for a pattern.
     pub fn of(&self, pattern: &str) -> BTreeMap<String, u64> {
         let arms = self.0.get(pattern).into_iter().flatten();

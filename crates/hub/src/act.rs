@@ -66,11 +66,29 @@ struct Due {
     /// Whether it was diagnosed.
     diagnosed: bool,
     running: bool,
+    /// It is looked at early, in case it is something familiar; when it is diagnosed if it isn't.
+    early: Option<Timestamp>,
 }
 
 impl Due {
     fn since(since: Timestamp) -> Self {
-        Self { at: None, since, diagnosed: false, running: false }
+        Self { at: None, since, diagnosed: false, running: false, early: None }
+    }
+
+    /// To be looked at once it has settled; `early`: at once besides.
+    fn look(&mut self, settled: Timestamp, soon: Timestamp, early: bool) {
+        let early = early && soon < settled;
+        self.early = self.early.or(early.then_some(settled));
+        let at = if early { soon } else { settled };
+        // Not later and later while it grows: that is when people want to know.
+        self.at = Some(self.at.map_or(at, |before| before.min(at)));
+    }
+
+    /// It was looked at: whether that was early, and it is no familiar thing. Then it is looked at again once it has settled.
+    fn is_to_wait(&mut self, is_familiar: bool) -> bool {
+        let Some(settled) = self.early.take().filter(|_| !is_familiar) else { return false };
+        (self.at, self.running) = (Some(self.at.map_or(settled, |at| at.min(settled))), false);
+        true
     }
 }
 
@@ -197,6 +215,9 @@ impl Hub {
                     reading.set(next_batch(events, next));
                 }
                 Some((id, diagnosed)) = results.recv() => {
+                    if acting.is_to_wait(id, self.is_familiar(&diagnosed)) {
+                        continue;
+                    }
                     self.diagnosed(id, diagnosed);
                     acting.diagnosed(id, self);
                     self.tell(&mut acting).await?;
@@ -253,6 +274,10 @@ impl Hub {
         let known = self.known.borrow();
         let is_open = |incident: &Incident| incident.anomalies.iter().any(|anomaly| anomaly.closed.is_none());
         known.incidents.get(id).is_none_or(is_open) && !known.plans.is_at_work(id)
+    }
+
+    fn is_familiar(&self, diagnosed: &Diagnosed) -> bool {
+        self.known.borrow().plans.is_familiar(&diagnosed.diagnosis, diagnosed.signature.as_ref())
     }
 
     /// Takes events into incidents; gives back those that are about anomalies.
@@ -373,8 +398,8 @@ impl Acting {
                 let settled =
                     incident.onset.plus(settle + LOOKS).max(now.plus(AT_ONCE)).min(now.plus(settle));
                 let due = self.due.entry(incident.id).or_insert(Due::since(now));
-                // Not later and later while it grows: that is when people want to know.
-                due.at = Some(due.at.map_or(settled, |at| at.min(settled)));
+                let early = change.what == What::Opened && hub.known.borrow().plans.knows_help();
+                due.look(settled, now.plus(AT_ONCE), early);
             }
             What::Closed | What::Merged => {
                 if let Some(due) = self.due.get_mut(&incident.id)
@@ -399,6 +424,11 @@ impl Acting {
                 let _ = diagnosed.send((id, diagnosis));
             });
         }
+    }
+
+    /// Whether a diagnosis was made early, of what is no familiar thing: then it is not used.
+    fn is_to_wait(&mut self, id: IncidentId, is_familiar: bool) -> bool {
+        self.due.get_mut(&id).is_some_and(|due| due.is_to_wait(is_familiar))
     }
 
     /// A diagnosis has come: when the next one is due.
@@ -443,4 +473,36 @@ fn log(change: &Change) {
         "incident {}",
         format!("{what:?}").to_lowercase()
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: f64) -> Timestamp {
+        Timestamp::from_seconds(1e6 + second)
+    }
+
+    #[test]
+    fn what_may_be_familiar_is_looked_at_at_once_and_when_it_has_settled_if_it_is_not() {
+        let mut due = Due::since(at(0.0));
+        due.look(at(7.0), at(1.0), true);
+        assert_eq!(due.at, Some(at(1.0)));
+        // It is being looked at, and grows meanwhile.
+        (due.at, due.running) = (None, true);
+        due.look(at(8.0), at(2.0), false);
+        assert!(due.is_to_wait(false) && !due.running);
+        assert_eq!(due.at, Some(at(7.0)));
+        assert!(!due.is_to_wait(false), "that was not early");
+    }
+
+    #[test]
+    fn what_is_familiar_and_what_was_told_late_is_not_waited_for() {
+        let mut due = Due::since(at(0.0));
+        due.look(at(7.0), at(1.0), true);
+        assert!(!due.is_to_wait(true));
+        let mut late = Due::since(at(0.0));
+        late.look(at(1.0), at(1.0), true);
+        assert_eq!((late.at, late.early), (Some(at(1.0)), None));
+    }
 }

@@ -13,15 +13,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use larnax_core::{
-    Command, ComponentId, Effect, Glob, Incident, IncidentId, Offer, Outcome, Plan, PlanId, PlanState,
-    Report, Step, Timestamp, Wanted,
+    Command, ComponentId, Diagnosis, Effect, Glob, Incident, IncidentId, Offer, Outcome, Plan, PlanId,
+    PlanState, Report, Step, Timestamp, Wanted,
 };
 use larnax_spec::Policy;
 use serde::{Deserialize, Serialize};
 
 use crate::choose::Experience;
 use crate::gate::Deed;
-use crate::patterns::Patterns;
+use crate::patterns::{Patterns, Recognised};
 use crate::signature::Signature;
 
 /// What was ordered is begun within this time or not at all: long enough for a session to be opened again, short enough that the
@@ -181,6 +181,19 @@ impl Plans {
         self.matters.insert(incident.id, Matter { incident: incident.clone(), signature, offers });
         self.propose(incident.id, now);
         self.pass(now);
+    }
+
+    /// Whether something may be recognised for which it is known what helps.
+    pub fn knows_help(&self) -> bool {
+        self.knowledge.experience.knows_help(None)
+    }
+
+    /// Whether it is known where an incident began, what it is, and what helps: then there is nothing to wait for.
+    pub fn is_familiar(&self, diagnosis: &Diagnosis, signature: Option<&Signature>) -> bool {
+        let pattern = signature.and_then(|one| self.knowledge.patterns.recognise(one));
+        let helps =
+            |seen: Recognised| seen.known && self.knowledge.experience.knows_help(Some(&seen.nearest));
+        diagnosis.known && pattern.is_some_and(helps)
     }
 
     /// Hears what came of an order, from the agent that got it. What is no news, or from another one, changes nothing.

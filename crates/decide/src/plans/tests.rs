@@ -158,6 +158,7 @@ fn what_is_known_and_allowed_is_done_verified_and_learnt() {
     diagnose(&mut plans, &incident, &["restart"], 10.0);
     let plan = only(&plans);
     assert_eq!((plan.state, plan.pattern.as_ref().unwrap().pattern.as_str()), (PlanState::Acting, "cpu"));
+    assert!(!plans.knows_help());
     let orders = plans.orders();
     assert_eq!((orders.len(), orders[0].wanted, orders[0].agent.as_str()), (1, Wanted::Do, "edge-1"));
     assert_eq!(plans.orders(), orders, "until there is a report");
@@ -180,6 +181,9 @@ fn what_is_known_and_allowed_is_done_verified_and_learnt() {
     assert_eq!(plans.changes(), (Vec::new(), None));
     // The second time it is known what comes of it.
     let again = super::tests::incident(2_000.0);
+    let familiar =
+        |kind: &str| plans.is_familiar(again.diagnosis.as_ref().unwrap(), Some(&signature(kind, 5.0)));
+    assert!(familiar("cpu") && !familiar("memory") && !familiar("files"));
     diagnose(&mut plans, &again, &["restart"], 2_010.0);
     let proposal = plans.latest(again.id).unwrap().proposals[0].clone();
     assert_eq!(proposal.outcomes, 1);
