@@ -141,6 +141,16 @@ impl Attribution {
         }
     }
 
+    /// What is held of the stretch is that of the last row alone.
+    pub(crate) fn begin_anew(&mut self, verdict: &Verdict) {
+        for ((recent, &shift), judged) in self.recent.iter_mut().zip(&self.shifts).zip(&verdict.metrics) {
+            recent.held = shift;
+            if judged.deviation.is_nan() || judged.deviation.abs() <= 1.0 {
+                recent.since = None;
+            }
+        }
+    }
+
     /// How far each metric of the last row is from the hour before, signed; 0 for what can't be told.
     pub(crate) fn shifts(&self) -> &[f64] {
         &self.shifts
@@ -153,8 +163,13 @@ impl Attribution {
         held.retain(|(_, held)| *held > 0.0);
         held.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         held.truncate(n);
-        let since = |i: usize| self.recent.get(i).and_then(|recent| recent.since).map(Timestamp::from_nanos);
-        held.into_iter().map(|(metric, _)| Part { metric, since: since(metric) }).collect()
+        held.into_iter().map(|(metric, _)| self.part(metric)).collect()
+    }
+
+    /// The part of one metric.
+    pub(crate) fn part(&self, metric: usize) -> Part {
+        let since = self.recent.get(metric).and_then(|recent| recent.since).map(Timestamp::from_nanos);
+        Part { metric, since }
     }
 
     /// What is there now is normal.

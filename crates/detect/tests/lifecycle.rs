@@ -152,6 +152,25 @@ fn something_else_within_two_minutes_is_another_anomaly_with_names_of_its_own() 
 }
 
 #[test]
+fn an_anomaly_that_a_burst_opened_is_named_after_what_lasts() {
+    let mut fed = Fed::new(&numbered(20));
+    let mut noise = quiet(&mut fed);
+    fed.run(600.0, 60.0, 1.0, |t, values| {
+        values.fill_with(|| 100.0 + noise.normal());
+        match t as u32 {
+            603..606 => values[0] += 5_000.0,
+            606.. => values[9] += 60.0,
+            _ => {}
+        }
+    });
+    let opened = fed.changes.iter().filter(|(_, c)| c.transition == Transition::Opened).count();
+    let (t, last) = fed.changes.last().unwrap();
+    assert!(opened == 1 && *t <= 620.0 && last.anomaly.metrics[0].metric.as_str() == "m9", "{}", fed.story());
+    let open: Vec<_> = fed.watch.open_anomalies().map(|a| a.metrics[0].metric.as_str()).collect();
+    assert_eq!(open, ["m9"], "{}", fed.story());
+}
+
+#[test]
 fn the_explanation_says_what_sets_the_score_and_is_serialisable() {
     let mut fed = Fed::new(&numbered(4));
     quiet(&mut fed);

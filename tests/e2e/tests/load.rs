@@ -23,9 +23,14 @@ const WARM_UPS: usize = 3;
 /// Long enough for what comes back once or twice.
 const RESOLVED: Duration = Duration::from_secs(600);
 
-/// Once a second, as during the warm-up: looks are connections, and the agent has learnt how many there are.
-fn open(agent: &Agent) -> Vec<Value> {
+/// Once a second, as during the warm-up: looks are connections, and the agent has learnt how many there are. Looks that are more frequent
+/// are what differs most from before, and a diagnosis names what differs most.
+fn wait_a_second() {
     std::thread::sleep(Duration::from_secs(1));
+}
+
+fn open(agent: &Agent) -> Vec<Value> {
+    wait_a_second();
     agent.json("/api/v1/anomalies?state=open").as_array().cloned().unwrap_or_default()
 }
 
@@ -37,6 +42,7 @@ fn names_the_cpu(told: &Value) -> bool {
 
 /// Incidents of which people were told and whose cause names the CPU now: a later diagnosis may name what came of it.
 fn told(agent: &Agent) -> Vec<Value> {
+    wait_a_second();
     let incidents = agent.json("/api/v1/incidents");
     let told = incidents.as_array().into_iter().flatten();
     told.filter(|incident| incident["alerted"] == true && names_the_cpu(incident)).cloned().collect()
@@ -51,7 +57,7 @@ fn names(told: &[Value]) -> BTreeSet<String> {
 fn warmed_up_in_calm(alertmanager: &Alertmanager) -> Result<Agent, String> {
     let mut before = cpu::Busy::start();
     eventually("the end of what keeps this machine busy", WARM_UP, || {
-        std::thread::sleep(Duration::from_secs(1));
+        wait_a_second();
         before.look();
         (before.looks >= 10 && before.now < BUSY / 2.0).then_some(())
     });
@@ -59,7 +65,7 @@ fn warmed_up_in_calm(alertmanager: &Alertmanager) -> Result<Agent, String> {
     let agent = Agent::start("larnax", &["up", "--interval", "1s", "--alertmanager", &alertmanager.url()]);
     let mut look = |until: &str, state: &dyn Fn() -> bool| {
         eventually(until, WARM_UP, || {
-            std::thread::sleep(Duration::from_secs(1));
+            wait_a_second();
             busy.look();
             (busy.most > BUSY || state()).then_some(())
         });
@@ -90,7 +96,8 @@ fn a_minute_of_load_is_one_incident_that_names_the_cpu_and_is_seen_and_resolved_
     while !open(&agent).iter().any(|anomaly| names_the_cpu(&anomaly["anomaly"]["metrics"])) {
         busy.look();
         let waited = started.elapsed().as_secs();
-        assert!(waited < 60, "no anomaly of the CPU ({busy}): {}", agent.json("/api/v1/components"));
+        let seen = || (agent.json("/api/v1/components"), agent.json("/api/v1/anomalies"));
+        assert!(waited < 60, "no anomaly of the CPU ({busy}): {:?}", seen());
     }
     let waited = started.elapsed();
     assert!(waited <= Duration::from_secs(15), "the anomaly opened after {waited:?}");
@@ -101,6 +108,7 @@ fn a_minute_of_load_is_one_incident_that_names_the_cpu_and_is_seen_and_resolved_
         incident["diagnosis"]["candidates"][0]["component"].as_str()?.starts_with("node/local/").then_some(())
     });
     let seen = eventually("the alert in Alertmanager", Duration::from_secs(30), || {
+        wait_a_second();
         let text = alertmanager.amtool(&["alert", "query", "alertname=LarnaxIncident", "-o", "extended"]);
         text.contains("LarnaxIncident").then_some(text)
     });
@@ -110,10 +118,8 @@ fn a_minute_of_load_is_one_incident_that_names_the_cpu_and_is_seen_and_resolved_
     eventually("the end of the anomaly", Duration::from_secs(600), || open(&agent).is_empty().then_some(()));
     // An incident stays open for two minutes more: what comes back within them belongs to it, and takes two calm minutes itself.
     eventually("its resolution in Alertmanager", RESOLVED, || {
-        // More often would be forty connections a second, which is unusual and is told.
-        std::thread::sleep(Duration::from_secs(1));
         named.extend(names(&told(&agent)));
-        std::thread::sleep(Duration::from_secs(1));
+        wait_a_second();
         alertmanager.alerts().is_empty().then_some(())
     });
     let incidents = agent.json("/api/v1/incidents");

@@ -90,27 +90,42 @@ impl Watch {
     /// or another one far outside. An incident leaves things behind (caches, pools, counts) that must not keep it open. Rejected: outside on
     /// the side on which it was only; on SMD the area under precision and recall is .014 smaller.
     pub(super) fn holds(&self) -> bool {
-        let outside = |i: &usize| self.verdict.metrics.get(*i).is_some_and(|m| m.deviation.abs() > 1.0);
         let basis = self.detector.basis();
-        basis.joint - basis.held > basis.joint_limit
-            || basis.single > HOLDS_UNNAMED
-            || self.named.iter().any(outside)
+        basis.joint - basis.held > basis.joint_limit || basis.single > HOLDS_UNNAMED || self.is_as_named()
+    }
+
+    /// Whether a metric that the open deviation names is outside its band.
+    fn is_as_named(&self) -> bool {
+        let outside = |i: &usize| self.verdict.metrics.get(*i).is_some_and(|m| m.deviation.abs() > 1.0);
+        self.named.iter().any(outside)
     }
 
     pub(crate) fn find_named(&mut self) {
         self.named.clear();
         let metrics = self.deviation.as_ref().map_or(&[][..], |a| &a.metrics);
         self.named.extend(outside(metrics).filter_map(|c| self.schema.position(c.metric.as_str())));
+        self.others = 0;
     }
 
-    /// The metrics that the anomaly is about, with what was just said of them.
+    /// The metrics that the anomaly is about, with what was just said of them. The one that is farthest outside its band now is always one
+    /// of them: it may have covered its whole range before (a processor that was busy for a second) and others do more than they ever did.
     fn contributions(&self) -> Vec<Contribution> {
         let one = |part: Part| {
             let deviation = self.verdict.metrics.get(part.metric)?.deviation;
             let metric = self.schema.metrics().get(part.metric)?.name.clone();
             deviation.is_finite().then_some(Contribution { metric, deviation, since: part.since })
         };
-        self.attribution.top(NAMED).into_iter().filter_map(one).collect()
+        let mut parts = self.attribution.top(NAMED);
+        let deviation = |i: &usize| self.verdict.metrics.get(*i).map_or(0.0, |m| m.deviation.abs());
+        let size = |i: &usize| Some(deviation(i)).filter(|size| size.is_finite()).unwrap_or(0.0);
+        let farthest = (0..self.schema.len()).max_by(|a, b| size(a).total_cmp(&size(b)));
+        if let Some(farthest) =
+            farthest.filter(|i| size(i) > 1.0 && parts.iter().all(|part| part.metric != *i))
+        {
+            parts.truncate(NAMED - 1);
+            parts.push(self.attribution.part(farthest));
+        }
+        parts.into_iter().filter_map(one).collect()
     }
 
     pub(super) fn begin(
@@ -150,22 +165,40 @@ impl Watch {
     pub(super) fn follow(&mut self, now: Timestamp, budget: &mut AlertBudget, changes: &mut Vec<Change>) {
         let score = self.verdict.score;
         let worst = self.deviation.as_ref().is_some_and(|anomaly| score > anomaly.peak);
-        let metrics = worst.then(|| self.contributions());
+        let renamed = !worst && self.is_something_else_by_now();
+        if renamed {
+            self.attribution.begin_anew(&self.verdict);
+        }
+        let metrics = (worst || renamed).then(|| self.contributions());
         let certain = self.is_seen_in_all();
         let Some(anomaly) = &mut self.deviation else { return };
         (anomaly.score, anomaly.last_seen) = (score, now);
         if let Some(metrics) = metrics {
-            (anomaly.peak, anomaly.metrics) = (score, metrics);
+            anomaly.metrics = metrics;
+            if worst {
+                anomaly.peak = score;
+            }
             self.find_named();
         }
         let Some(anomaly) = &mut self.deviation else { return };
         let rises = !anomaly.alerted && budget.spend(now, anomaly.peak, now.since(anomaly.onset), certain);
         anomaly.alerted |= rises;
         let (peak, at) = self.reported;
-        if rises || (anomaly.peak.get() > WORSE * peak && now.since(at) >= UPDATE_EVERY) {
+        if rises || renamed || (anomaly.peak.get() > WORSE * peak && now.since(at) >= UPDATE_EVERY) {
             self.reported = (anomaly.peak.get(), now);
             changes.push(Change { transition: Transition::Updated, anomaly: anomaly.clone() });
         }
+    }
+
+    /// Whether, for as long as an anomaly takes to open, nothing that the open one names was outside its band while another metric was far
+    /// outside: a burst of reads opened it, the load that follows is what lasts, and under the names of the burst nobody would look
+    /// for it. Rejected: another anomaly, because who starts one thing starts both, and would be told twice.
+    fn is_something_else_by_now(&mut self) -> bool {
+        let other =
+            !self.named.is_empty() && !self.is_as_named() && self.detector.basis().single > HOLDS_UNNAMED;
+        self.others = if other { self.others + 1 } else { 0 };
+        let (_, enough) = self.tracker.window(&self.times(), self.judged_period());
+        self.others >= enough
     }
 
     pub(super) fn finish(

@@ -77,6 +77,8 @@ pub struct Watch {
     pub(crate) ended: Option<Anomaly>,
     /// Where the metrics that the open deviation names stand in the schema.
     named: Vec<usize>,
+    /// Flagged rows in a row in which none of them was outside its band, but another metric far outside.
+    others: u32,
     /// Highest score of the stretch that is being judged.
     stretch_peak: Score,
     /// Peak and time of the last report about the open deviation.
@@ -120,6 +122,7 @@ impl Watch {
             silence: None,
             ended: None,
             named: Vec::with_capacity(NAMED),
+            others: 0,
             stretch_peak: Score::default(),
             reported: (0.0, Timestamp::default()),
             last: None,
