@@ -12,6 +12,6 @@ mod signature;
 pub use bandit::{Arm, Expected};
 pub use choose::{Experience, GIVEN_UP, Ranked, Remedy, Situation, reward};
 pub use gate::{Answer, Deed, Question, allows};
-pub use patterns::{Pattern, Patterns, Recognised};
+pub use patterns::{Look, Pattern, Patterns, Recognised};
 pub use plans::{Frozen, Knowledge, Offered, Order, Plans, Silence};
 pub use signature::{Feature, Place, Signature, Track};

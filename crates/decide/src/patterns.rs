@@ -7,6 +7,8 @@ use crate::signature::Signature;
 
 /// A pattern is kept as so many signatures at most.
 const PROTOTYPES: usize = 5;
+/// What it looks like at first sight, as so many.
+const GLIMPSES: usize = 2;
 /// From then on two signatures are one.
 const SAME: f64 = 0.9;
 /// So many patterns are kept at most: with the bounds of a signature that is less than the 16 MiB that a store keeps of what is known.
@@ -22,6 +24,20 @@ pub struct Pattern {
     /// How often it was seen.
     pub seen: u64,
     prototypes: Vec<Prototype>,
+    /// The same of what was seen as soon as it was noticed.
+    #[serde(default)]
+    glimpses: Vec<Prototype>,
+}
+
+/// What an incident looks like.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Look {
+    /// By all that was seen before it was judged.
+    pub whole: Signature,
+    /// By what was seen as soon as it was noticed.
+    pub glimpse: Signature,
+    /// Whether it was judged by no more than that.
+    pub early: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,35 +61,47 @@ impl Pattern {
 
     fn learn(&mut self, signature: Signature) {
         self.seen += 1;
-        let near = self.prototypes.iter_mut().map(|one| (one.signature.similarity(&signature), one));
-        match near.max_by(|a, b| a.0.total_cmp(&b.0)) {
-            Some((similarity, one)) if similarity > SAME => {
-                one.signature.merge(&signature, one.weight);
-                one.weight += 1;
-            }
-            _ => self.prototypes.push(Prototype { signature, weight: 1 }),
-        }
-        if self.prototypes.len() > PROTOTYPES {
-            self.merge_nearest();
-        }
+        add(&mut self.prototypes, PROTOTYPES, signature);
     }
+}
 
-    /// Makes one of the two prototypes that are most alike.
-    fn merge_nearest(&mut self) {
-        let pairs = (0..self.prototypes.len()).flat_map(|b| (0..b).map(move |a| (a, b)));
+/// Keeps a signature among at most so many.
+fn add(prototypes: &mut Vec<Prototype>, most: usize, signature: Signature) {
+    let near = prototypes.iter_mut().map(|one| (one.signature.similarity(&signature), one));
+    match near.max_by(|a, b| a.0.total_cmp(&b.0)) {
+        Some((similarity, one)) if similarity > SAME => {
+            one.signature.merge(&signature, one.weight);
+            one.weight += 1;
+        }
+        _ => prototypes.push(Prototype { signature, weight: 1 }),
+    }
+    merge(prototypes, most);
+}
+
+/// Makes one of the two that are most alike until there are no more than so many.
+fn merge(prototypes: &mut Vec<Prototype>, most: usize) {
+    while prototypes.len() > most {
+        let pairs = (0..prototypes.len()).flat_map(|b| (0..b).map(move |a| (a, b)));
         let similarity = |&(a, b): &(usize, usize)| {
-            let (a, b) = (self.prototypes.get(a), self.prototypes.get(b));
+            let (a, b) = (prototypes.get(a), prototypes.get(b));
             a.zip(b).map_or(0.0, |(a, b)| a.signature.similarity(&b.signature))
         };
         let Some((a, b)) = pairs.max_by(|x, y| similarity(x).total_cmp(&similarity(y))) else { return };
-        let gone = self.prototypes.swap_remove(b);
-        if let Some(stays) = self.prototypes.get_mut(a) {
+        let gone = prototypes.swap_remove(b);
+        if let Some(stays) = prototypes.get_mut(a) {
             for _ in 0..gone.weight {
                 stays.signature.merge(&gone.signature, stays.weight);
                 stays.weight += 1;
             }
         }
     }
+}
+
+/// A signature that was kept was no such one. Where it has become one with others, or is the only one, it stays.
+fn take_out(prototypes: &mut Vec<Prototype>, signature: &Signature) -> bool {
+    let alone = |one: &Prototype| one.weight == 1 && one.signature == *signature;
+    let found = prototypes.iter().position(alone).filter(|_| prototypes.len() > 1);
+    found.map(|at| prototypes.remove(at)).is_some()
 }
 
 /// What patterns are called until somebody names them, with a number after it.
@@ -141,6 +169,60 @@ impl Patterns {
         Some(Recognised { nearest: nearest.name.clone(), known, similarity, margin })
     }
 
+    /// What an incident is by its look: where that was no more than a glimpse, it is what looked all but the same at first sight, and no
+    /// other pattern nearly so. What happens at first is alike in many faults.
+    pub fn known_by(&self, look: &Look) -> Option<Recognised> {
+        if !look.early {
+            return self.recognise(&look.whole);
+        }
+        if look.glimpse.is_empty() {
+            return None;
+        }
+        let likeness = |one: &Prototype| one.signature.similarity(&look.glimpse);
+        let similarity = |pattern: &'_ Pattern| pattern.glimpses.iter().map(likeness).fold(0.0, f64::max);
+        let mut all: Vec<(f64, &Pattern)> = self.patterns.iter().map(|one| (similarity(one), one)).collect();
+        all.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let (similarity, nearest) = *all.first()?;
+        let margin = similarity - all.get(1).map_or(0.0, |(second, _)| *second);
+        let known = similarity >= SAME && margin >= MARGIN;
+        Some(Recognised { nearest: nearest.name.clone(), known, similarity, margin })
+    }
+
+    /// Learns that what looked so is of this pattern, which begins with it if there is none of the name.
+    pub fn learn_look(&mut self, name: &str, look: Look) {
+        if !look.early {
+            self.learn(name, look.whole);
+        }
+        let Some(pattern) = self.patterns.iter_mut().find(|pattern| pattern.name == name) else { return };
+        pattern.seen += u64::from(look.early);
+        if !look.glimpse.is_empty() {
+            add(&mut pattern.glimpses, GLIMPSES, look.glimpse);
+        }
+    }
+
+    /// What looked so was not of this pattern.
+    pub fn unlearn_look(&mut self, name: &str, look: &Look) {
+        if !look.early {
+            self.unlearn(name, &look.whole);
+        }
+        if let Some(pattern) = self.patterns.iter_mut().find(|pattern| pattern.name == name)
+            && take_out(&mut pattern.glimpses, &look.glimpse)
+        {
+            pattern.seen = pattern.seen.saturating_sub(u64::from(look.early));
+        }
+    }
+
+    /// Begins a pattern with what looked so; how it is called until somebody names it.
+    pub fn begin_look(&mut self, look: Look) -> String {
+        let name = self.begin(look.whole);
+        if let Some(pattern) = self.patterns.iter_mut().find(|pattern| pattern.name == name)
+            && !look.glimpse.is_empty()
+        {
+            add(&mut pattern.glimpses, GLIMPSES, look.glimpse);
+        }
+        name
+    }
+
     /// Learns that a signature is of this pattern, which begins with it if there is none of the name. How alike those of one pattern
     /// are, and two patterns, is learnt here, too: by how this one was seen before.
     pub fn learn(&mut self, name: &str, signature: Signature) {
@@ -163,11 +245,7 @@ impl Patterns {
     /// A signature that was learnt was not of this pattern. Where it has become one with others, it stays.
     pub fn unlearn(&mut self, name: &str, signature: &Signature) {
         let Some(pattern) = self.patterns.iter_mut().find(|pattern| pattern.name == name) else { return };
-        let alone = |one: &Prototype| one.weight == 1 && one.signature == *signature;
-        if let Some(at) = pattern.prototypes.iter().position(alone)
-            && pattern.prototypes.len() > 1
-        {
-            pattern.prototypes.remove(at);
+        if take_out(&mut pattern.prototypes, signature) {
             pattern.seen = pattern.seen.saturating_sub(1);
         }
     }
@@ -177,6 +255,7 @@ impl Patterns {
             name: name.to_owned(),
             seen: 1,
             prototypes: vec![Prototype { signature, weight: 1 }],
+            glimpses: Vec::new(),
         });
     }
 
@@ -230,9 +309,9 @@ impl Patterns {
         if let (Some(into), Some(gone)) = (self.patterns.get_mut(into), gone) {
             into.seen += gone.seen;
             into.prototypes.extend(gone.prototypes);
-            while into.prototypes.len() > PROTOTYPES {
-                into.merge_nearest();
-            }
+            merge(&mut into.prototypes, PROTOTYPES);
+            into.glimpses.extend(gone.glimpses);
+            merge(&mut into.glimpses, GLIMPSES);
         }
         self.patterns.remove(at);
         true
@@ -341,6 +420,41 @@ mod tests {
     }
 
     #[test]
+    fn at_first_sight_only_what_looked_all_but_the_same_at_first_sight_is_known() {
+        let mut patterns = Patterns::default();
+        let look = |glimpse: Signature, early| Look { whole: cpu(9.0), glimpse, early };
+        let name = patterns.begin_look(look(memory(5.0), false));
+        patterns.learn("other", memory(50.0));
+        assert!(patterns.known_by(&look(Signature::default(), false)).unwrap().known, "by the whole");
+        let early = |glimpse| patterns.known_by(&look(glimpse, true));
+        assert_eq!(early(memory(5.0)).map(|seen| (seen.nearest, seen.known)), Some((name.clone(), true)));
+        assert!(!early(cpu(9.0)).unwrap().known, "the whole is not what it looks like at first");
+        assert_eq!(early(Signature::default()), None);
+    }
+
+    #[test]
+    fn of_two_that_begin_alike_neither_is_known_at_first_sight() {
+        let mut patterns = Patterns::default();
+        for whole in [cpu(9.0), memory(9.0)] {
+            patterns.begin_look(Look { whole, glimpse: memory(5.0), early: false });
+        }
+        assert!(
+            !patterns.known_by(&Look { whole: cpu(9.0), glimpse: memory(5.0), early: true }).unwrap().known
+        );
+    }
+
+    #[test]
+    fn what_was_learnt_at_first_sight_can_be_unlearnt() {
+        let mut patterns = Patterns::default();
+        let look = |z| Look { whole: cpu(9.0), glimpse: memory(z), early: z < 0.0 };
+        let name = patterns.begin_look(look(5.0));
+        patterns.learn_look(&name, look(-5.0));
+        assert!(patterns.known_by(&look(-5.0)).unwrap().known && patterns.all()[0].seen == 2);
+        patterns.unlearn_look(&name, &look(-5.0));
+        assert!(!patterns.known_by(&look(-5.0)).unwrap().known && patterns.all()[0].seen == 1);
+    }
+
+    #[test]
     fn what_is_the_same_in_all_patterns_does_not_count_for_which_one_it_is() {
         let mut patterns = Patterns::default();
         let busy = |what: &str, z: f64| {
@@ -419,7 +533,8 @@ mod tests {
         let tracks: Vec<Track> = (0..2 * (FEATURES + USUAL)).map(track).collect();
         let signature = Signature::of(&tracks, Duration::from_secs(10));
         let prototypes = vec![Prototype { signature, weight: u64::MAX }; PROTOTYPES];
-        let pattern = Pattern { name: "n".repeat(100), seen: u64::MAX, prototypes };
+        let glimpses = prototypes[..GLIMPSES].to_vec();
+        let pattern = Pattern { name: "n".repeat(100), seen: u64::MAX, prototypes, glimpses };
         let bytes = MOST * serde_json::to_string(&pattern).unwrap().len();
         assert!(bytes < 15 << 20, "{bytes}");
     }

@@ -138,7 +138,7 @@ fn look(one: &Recorded, age: Duration, located_by_hub: bool) -> Option<Signature
         };
         (component.clone(), EvidencePart { window, gaps, ..EvidencePart::default() })
     });
-    Some(larnax_hub::look(parts.collect(), &one.edges, cause, onset))
+    Some(larnax_hub::signature_of(parts.collect(), &one.edges, cause, onset))
 }
 
 /// How far apart samples usually are, in seconds.

@@ -66,7 +66,7 @@ struct Due {
     /// Whether it was diagnosed.
     diagnosed: bool,
     running: bool,
-    /// It is looked at early, in case it is something familiar; when it is diagnosed if it isn't.
+    /// It is looked at early and often, in case it is something familiar; when it is diagnosed if it isn't.
     early: Option<Timestamp>,
 }
 
@@ -84,10 +84,14 @@ impl Due {
         self.at = Some(self.at.map_or(at, |before| before.min(at)));
     }
 
-    /// It was looked at: whether that was early, and it is no familiar thing. Then it is looked at again once it has settled.
-    fn is_to_wait(&mut self, is_familiar: bool) -> bool {
+    /// It was looked at: whether that was early, and it is no familiar thing. Then it is looked at again, because where it began is
+    /// more certain with each sample; once it has settled, whatever it is.
+    fn is_to_wait(&mut self, is_familiar: bool, now: Timestamp) -> bool {
         let Some(settled) = self.early.take().filter(|_| !is_familiar) else { return false };
-        (self.at, self.running) = (Some(self.at.map_or(settled, |at| at.min(settled))), false);
+        let again = now.plus(AT_ONCE);
+        self.early = (again < settled).then_some(settled);
+        let next = again.min(settled);
+        (self.at, self.running) = (Some(self.at.map_or(next, |at| at.min(next))), false);
         true
     }
 }
@@ -214,8 +218,11 @@ impl Hub {
                     let next = if count < BATCH { began + GATHER } else { began };
                     reading.set(next_batch(events, next));
                 }
-                Some((id, diagnosed)) = results.recv() => {
-                    if acting.is_to_wait(id, self.is_familiar(&diagnosed)) {
+                Some((id, mut diagnosed)) = results.recv() => {
+                    if let Some(look) = &mut diagnosed.look {
+                        look.early = acting.is_early(id);
+                    }
+                    if acting.is_to_wait(id, self.is_familiar(&diagnosed), self.now()) {
                         continue;
                     }
                     self.diagnosed(id, diagnosed);
@@ -260,11 +267,11 @@ impl Hub {
 
     fn diagnosed(&self, id: IncidentId, diagnosed: Diagnosed) {
         let now = self.now();
-        let Diagnosed { diagnosis, signature, offers } = diagnosed;
+        let Diagnosed { diagnosis, look, offers } = diagnosed;
         let known = &mut *self.known.borrow_mut();
         known.incidents.diagnosed(id, diagnosis);
         if let Some(incident) = known.incidents.get(id) {
-            known.plans.diagnosed(incident, signature, offers, now);
+            known.plans.diagnosed(incident, look, offers, now);
         }
     }
 
@@ -277,7 +284,7 @@ impl Hub {
     }
 
     fn is_familiar(&self, diagnosed: &Diagnosed) -> bool {
-        self.known.borrow().plans.is_familiar(&diagnosed.diagnosis, diagnosed.signature.as_ref())
+        self.known.borrow().plans.is_familiar(&diagnosed.diagnosis, diagnosed.look.as_ref())
     }
 
     /// Takes events into incidents; gives back those that are about anomalies.
@@ -426,9 +433,14 @@ impl Acting {
         }
     }
 
+    /// Whether what comes now was made early.
+    fn is_early(&self, id: IncidentId) -> bool {
+        self.due.get(&id).is_some_and(|due| due.early.is_some())
+    }
+
     /// Whether a diagnosis was made early, of what is no familiar thing: then it is not used.
-    fn is_to_wait(&mut self, id: IncidentId, is_familiar: bool) -> bool {
-        self.due.get_mut(&id).is_some_and(|due| due.is_to_wait(is_familiar))
+    fn is_to_wait(&mut self, id: IncidentId, is_familiar: bool, now: Timestamp) -> bool {
+        self.due.get_mut(&id).is_some_and(|due| due.is_to_wait(is_familiar, now))
     }
 
     /// A diagnosis has come: when the next one is due.
@@ -484,23 +496,29 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_familiar_is_looked_at_at_once_and_when_it_has_settled_if_it_is_not() {
+    fn what_may_be_familiar_is_looked_at_at_once_and_each_second_until_it_has_settled() {
         let mut due = Due::since(at(0.0));
-        due.look(at(7.0), at(1.0), true);
+        due.look(at(4.0), at(1.0), true);
         assert_eq!(due.at, Some(at(1.0)));
         // It is being looked at, and grows meanwhile.
         (due.at, due.running) = (None, true);
         due.look(at(8.0), at(2.0), false);
-        assert!(due.is_to_wait(false) && !due.running);
-        assert_eq!(due.at, Some(at(7.0)));
-        assert!(!due.is_to_wait(false), "that was not early");
+        assert!(due.is_to_wait(false, at(1.2)) && !due.running);
+        assert_eq!((due.at, due.early.is_some()), (Some(at(2.2)), true));
+        for (now, next) in [(2.5, 3.5), (3.5, 4.0)] {
+            (due.at, due.running) = (None, true);
+            assert!(due.is_to_wait(false, at(now)));
+            assert_eq!(due.at, Some(at(next)));
+        }
+        (due.at, due.running) = (None, true);
+        assert!(!due.is_to_wait(false, at(4.5)), "that was not early");
     }
 
     #[test]
     fn what_is_familiar_and_what_was_told_late_is_not_waited_for() {
         let mut due = Due::since(at(0.0));
         due.look(at(7.0), at(1.0), true);
-        assert!(!due.is_to_wait(true));
+        assert!(!due.is_to_wait(true, at(1.1)) && due.early.is_none());
         let mut late = Due::since(at(0.0));
         late.look(at(1.0), at(1.0), true);
         assert_eq!((late.at, late.early), (Some(at(1.0)), None));

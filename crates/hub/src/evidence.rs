@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larnax_core::{ComponentId, Diagnosis, Edge, EdgeKind, Incident, IncidentId, Timestamp, Window};
-use larnax_decide::{Offered, Signature};
+use larnax_decide::{Look, Offered};
 use larnax_diagnose::{Case, Observed, Series, When};
 use larnax_session::{EvidencePart, Pull};
 use serde::{Deserialize, Serialize};
@@ -45,7 +45,7 @@ pub(crate) struct Evidence {
 /// Where an incident began, and what it looks like from there.
 pub(crate) struct Diagnosed {
     pub(crate) diagnosis: Diagnosis,
-    pub(crate) signature: Option<Signature>,
+    pub(crate) look: Option<Look>,
     /// What can be done there.
     pub(crate) offers: Vec<Offered>,
 }
@@ -82,11 +82,11 @@ impl Hub {
             let mut diagnosis = larnax_diagnose::rank(&case);
             add_charts(&mut diagnosis, &case, incident.onset);
             let cause = diagnosis.candidates.first().map(|first| &first.component);
-            let signature = cause.map(|cause| looks::signature(&case, cause, incident.onset));
-            Diagnosed { diagnosis, signature, offers: Vec::new() }
+            let look = cause.map(|cause| looks::look(&case, cause, incident.onset, incident.opened));
+            Diagnosed { diagnosis, look, offers: Vec::new() }
         });
         let failed = |_| Diagnosed::unknown("the ranking failed".to_owned());
-        let Diagnosed { mut diagnosis, signature, .. } = ranked.await.unwrap_or_else(failed);
+        let Diagnosed { mut diagnosis, look, .. } = ranked.await.unwrap_or_else(failed);
         diagnosis.edges = edges;
         diagnosis.evidence_bytes = pulled.bytes;
         diagnosis.notes.extend(pulled.notes);
@@ -95,7 +95,7 @@ impl Hub {
             Some(cause) => self.offered(&cause.component).await,
             None => Vec::new(),
         };
-        Diagnosed { diagnosis, signature, offers }
+        Diagnosed { diagnosis, look, offers }
     }
 
     /// The components of an incident and those near them, nearest first, with the edges between them.
@@ -290,7 +290,7 @@ impl Diagnosed {
     fn unknown(reason: String) -> Self {
         Self {
             diagnosis: Diagnosis { notes: vec![reason], ..Diagnosis::default() },
-            signature: None,
+            look: None,
             offers: Vec::new(),
         }
     }

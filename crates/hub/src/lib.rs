@@ -44,5 +44,5 @@ mod sessions;
 mod up;
 
 pub use hub::{Duty, Hub, HubError, HubOptions};
-pub use looks::look;
+pub use looks::signature_of;
 pub use report::{AgentReport, HubReport, TopologyReport};

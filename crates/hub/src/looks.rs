@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use larnax_core::{ComponentId, Edge, Timestamp};
-use larnax_decide::{Feature, Place, Signature, Track};
+use larnax_decide::{Feature, Look, Place, Signature, Track};
 use larnax_diagnose::deviation::Normal;
 use larnax_diagnose::{Case, Observed, Series, UP, When};
 use larnax_session::EvidencePart;
@@ -18,7 +18,7 @@ const LOOKED_AT: Duration = Duration::from_secs(60);
 
 /// What an incident that began with `cause` at `onset` looks like, by what edges answered, by one clock: what a hub makes of it, for
 /// those who judge recorded incidents.
-pub fn look(
+pub fn signature_of(
     parts: Vec<(ComponentId, EvidencePart)>,
     edges: &[Edge],
     cause: &ComponentId,
@@ -31,11 +31,12 @@ pub fn look(
     let mut components: Vec<Observed> = parts.into_iter().map(seen).collect();
     let calls = calls::take(&mut components, edges);
     let edges = edges.to_vec();
-    signature(&Case { components, calls, edges, when: When::Since(onset), ..Case::default() }, cause, onset)
+    let case = Case { components, calls, edges, when: When::Since(onset), ..Case::default() };
+    look(&case, cause, onset, onset).whole
 }
 
-/// The signature of a case that began with `cause` at `onset`.
-pub(crate) fn signature(case: &Case, cause: &ComponentId, onset: Timestamp) -> Signature {
+/// What a case that began with `cause` at `onset` and was noticed when it was `opened` looks like.
+pub(crate) fn look(case: &Case, cause: &ComponentId, onset: Timestamp, opened: Timestamp) -> Look {
     let places = places(case, cause);
     let names: BTreeSet<&str> = case.components.iter().map(|observed| observed.component.name()).collect();
     let mut of: BTreeMap<&ComponentId, Vec<&Series>> = BTreeMap::new();
@@ -66,8 +67,12 @@ pub(crate) fn signature(case: &Case, cause: &ComponentId, onset: Timestamp) -> S
             }
         }
     }
-    let until = Duration::try_from_secs_f64(latest.since(onset)).unwrap_or_default().min(LOOKED_AT);
-    Signature::of(&tracks, until)
+    let until =
+        |end: Timestamp| Duration::try_from_secs_f64(end.since(onset)).unwrap_or_default().min(LOOKED_AT);
+    let whole = Signature::of(&tracks, until(latest));
+    // What every component has a sample of by the time it is looked at first, so that it is of the same length each time.
+    let glimpse = Signature::of(&tracks, until(opened.min(latest)));
+    Look { whole, glimpse, early: false }
 }
 
 /// Where each component is, seen from the cause: what depends on it is above, what it depends on below.
@@ -186,7 +191,7 @@ mod tests {
 
     #[test]
     fn the_same_that_begins_elsewhere_looks_the_same_and_something_else_there_does_not() {
-        let look = |of: &str, cause: &str| signature(&case(of), &id(cause), at(0.0));
+        let look = |of: &str, cause: &str| look(&case(of), &id(cause), at(0.0), at(3.0)).whole;
         let stock = look("stock", "stock");
         assert!(stock.similarity(&look("orders", "orders")) > 0.9);
         assert!(stock.similarity(&look("stock", "web")) < 0.5);
@@ -212,7 +217,7 @@ mod tests {
         down.components[1].series.push(up);
         let mut other = down.clone();
         other.components[1].series[1] = series("cpu", -5.0);
-        let look = |case: &Case| signature(case, &id("orders"), at(0.0));
+        let look = |case: &Case| look(case, &id("orders"), at(0.0), at(3.0));
         assert_eq!(look(&down), look(&other));
     }
 }

@@ -21,8 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::choose::Experience;
 use crate::gate::Deed;
-use crate::patterns::{Patterns, Recognised};
-use crate::signature::Signature;
+use crate::patterns::{Look, Patterns, Recognised};
 
 /// What was ordered is begun within this time or not at all: long enough for a session to be opened again, short enough that the
 /// incident is still the same.
@@ -112,7 +111,7 @@ impl Knowledge {
 struct Matter {
     incident: Incident,
     /// What it looked like when it was first told where it began.
-    signature: Option<(ComponentId, Signature)>,
+    look: Option<(ComponentId, Look)>,
     offers: Vec<Offered>,
 }
 
@@ -151,7 +150,7 @@ impl Plans {
             || self.latest(incident.id).is_some_and(|plan| plan.ended.is_none())
         {
             // Also those without a plan: another one may turn out to be a part of it.
-            let matter = Matter { incident: incident.clone(), signature: None, offers: Vec::new() };
+            let matter = Matter { incident: incident.clone(), look: None, offers: Vec::new() };
             self.matters.insert(incident.id, matter);
         }
     }
@@ -160,7 +159,7 @@ impl Plans {
     pub fn diagnosed(
         &mut self,
         incident: &Incident,
-        signature: Option<Signature>,
+        look: Option<Look>,
         offers: Vec<Offered>,
         now: Timestamp,
     ) {
@@ -169,16 +168,16 @@ impl Plans {
             return;
         };
         let cause = cause.component.clone();
-        let before = self.matters.remove(&incident.id).and_then(|matter| matter.signature);
+        let before = self.matters.remove(&incident.id).and_then(|matter| matter.look);
         // Once something is done about it, what is seen is that, too.
         let undecided = |plan: &Plan| matches!(plan.state, PlanState::Shadow | PlanState::Proposed);
         let decided = self.latest(incident.id).is_some_and(|plan| !undecided(plan));
-        let signature = match before {
+        let look = match before {
             before if decided => before,
             Some(before) if before.0 == cause => Some(before),
-            before => signature.filter(|one| !one.is_empty()).map(|one| (cause, one)).or(before),
+            before => look.filter(|one| !one.whole.is_empty()).map(|one| (cause, one)).or(before),
         };
-        self.matters.insert(incident.id, Matter { incident: incident.clone(), signature, offers });
+        self.matters.insert(incident.id, Matter { incident: incident.clone(), look, offers });
         self.propose(incident.id, now);
         self.pass(now);
     }
@@ -189,8 +188,8 @@ impl Plans {
     }
 
     /// Whether it is known where an incident began, what it is, and what helps: then there is nothing to wait for.
-    pub fn is_familiar(&self, diagnosis: &Diagnosis, signature: Option<&Signature>) -> bool {
-        let pattern = signature.and_then(|one| self.knowledge.patterns.recognise(one));
+    pub fn is_familiar(&self, diagnosis: &Diagnosis, look: Option<&Look>) -> bool {
+        let pattern = look.and_then(|look| self.knowledge.patterns.known_by(look));
         let helps =
             |seen: Recognised| seen.known && self.knowledge.experience.knows_help(Some(&seen.nearest));
         diagnosis.known && pattern.is_some_and(helps)
@@ -330,9 +329,9 @@ impl Plans {
     }
 
     /// What the incident of a plan looked like.
-    fn signature(&self, plan: &Plan) -> Option<&Signature> {
-        let (cause, signature) = self.matters.get(&plan.incident)?.signature.as_ref()?;
-        (*cause == plan.component).then_some(signature)
+    fn look(&self, plan: &Plan) -> Option<&Look> {
+        let (cause, look) = self.matters.get(&plan.incident)?.look.as_ref()?;
+        (*cause == plan.component).then_some(look)
     }
 
     /// What is allowed on a component, and which of the policies says so; none where only observing is.

@@ -67,8 +67,8 @@ impl Plans {
         }
         let diagnosis = incident.diagnosis.as_ref()?;
         let component = diagnosis.candidates.first()?.component.clone();
-        let signature = matter.signature.as_ref().filter(|(cause, _)| *cause == component);
-        let pattern = signature.and_then(|(_, signature)| self.knowledge.patterns.recognise(signature));
+        let look = matter.look.as_ref().filter(|(cause, _)| *cause == component);
+        let pattern = look.and_then(|(_, look)| self.knowledge.patterns.known_by(look));
         let pattern = pattern.map(|seen| Seen {
             pattern: seen.nearest,
             known: seen.known,

@@ -205,16 +205,16 @@ impl Plans {
         self.learnt = true;
         // One that has a name keeps it: then it is only this incident that is another one.
         if !is_unnamed(&seen.pattern) {
-            let Some(signature) = self.signature(&plan).cloned() else {
+            let Some(look) = self.look(&plan).cloned() else {
                 return Err("it is not known any more what it looked like".to_owned());
             };
             if !self.knowledge.patterns.has_room_for(name) {
                 return Err("there are too many patterns with names: name this one as one of them".to_owned());
             }
             if plan.ended.is_some() {
-                self.knowledge.patterns.unlearn(&seen.pattern, &signature);
+                self.knowledge.patterns.unlearn_look(&seen.pattern, &look);
             }
-            self.knowledge.patterns.learn(name, signature);
+            self.knowledge.patterns.learn_look(name, look);
             if let (Some(reward), Some(chosen)) =
                 (plan.outcome.as_ref().and_then(|outcome| outcome.reward), plan.chosen())
             {

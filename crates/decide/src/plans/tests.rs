@@ -5,7 +5,7 @@ use larnax_spec::Scope;
 
 use super::*;
 use crate::choose::{Remedy, Situation};
-use crate::signature::{Feature, Place, Track};
+use crate::signature::{Feature, Place, Signature, Track};
 
 const SERVICE: &str = "service/shop/orders";
 
@@ -69,6 +69,11 @@ pub(super) fn over(incident: &Incident, last_seen: f64) -> Incident {
     Incident { closed: Some(at(last_seen + 15.0)), last_seen: at(last_seen), ..incident.clone() }
 }
 
+/// The same at first sight as later.
+pub(super) fn look(kind: &str, z: f64) -> Look {
+    Look { whole: signature(kind, z), glimpse: signature(kind, z), early: false }
+}
+
 /// Of a metric that is so many deviations out.
 pub(super) fn signature(kind: &str, z: f64) -> Signature {
     let points = (0..10).map(|second| (Duration::from_secs(second), z)).collect();
@@ -125,7 +130,7 @@ pub(super) fn only(plans: &Plans) -> Plan {
 
 pub(super) fn diagnose(plans: &mut Plans, incident: &Incident, offers: &[&str], now: f64) {
     let offers = offers.iter().map(|action| offered(action, false)).collect();
-    plans.diagnosed(incident, Some(signature("cpu", 5.0)), offers, at(now));
+    plans.diagnosed(incident, Some(look("cpu", 5.0)), offers, at(now));
 }
 
 pub(super) fn report(plan: &Plan, wanted: Wanted, effect: Effect, now: f64) -> Report {
@@ -170,7 +175,7 @@ fn what_is_known_and_allowed_is_done_verified_and_learnt() {
     if let Some(diagnosis) = &mut later.diagnosis {
         diagnosis.candidates[0].component = id("service/shop/pay");
     }
-    plans.diagnosed(&later, Some(signature("files", 5.0)), Vec::new(), at(15.0));
+    plans.diagnosed(&later, Some(look("files", 5.0)), Vec::new(), at(15.0));
     hear(&mut plans, &over(&incident, 20.0), 35.0);
     let plan = only(&plans);
     let outcome = plan.outcome.unwrap();
@@ -181,8 +186,9 @@ fn what_is_known_and_allowed_is_done_verified_and_learnt() {
     assert_eq!(plans.changes(), (Vec::new(), None));
     // The second time it is known what comes of it.
     let again = super::tests::incident(2_000.0);
-    let familiar =
-        |kind: &str| plans.is_familiar(again.diagnosis.as_ref().unwrap(), Some(&signature(kind, 5.0)));
+    let familiar = |kind: &str| {
+        plans.is_familiar(again.diagnosis.as_ref().unwrap(), Some(&Look { early: true, ..look(kind, 5.0) }))
+    };
     assert!(familiar("cpu") && !familiar("memory") && !familiar("files"));
     diagnose(&mut plans, &again, &["restart"], 2_010.0);
     let proposal = plans.latest(again.id).unwrap().proposals[0].clone();
@@ -272,7 +278,7 @@ fn what_did_not_help_is_taken_back_and_something_else_is_tried() {
     plans.policies[0].cooldown = larnax_spec::Period::seconds(60);
     let incident = incident(0.0);
     let offers = vec![offered("limit", true), offered("restart", false)];
-    plans.diagnosed(&incident, Some(signature("cpu", 5.0)), offers, at(10.0));
+    plans.diagnosed(&incident, Some(look("cpu", 5.0)), offers, at(10.0));
     let first = only(&plans);
     assert_eq!(first.proposals[0].action, "limit");
     plans.reported(&report(&first, Wanted::Do, Effect::Done, 11.0), "edge-1", at(12.0));
@@ -292,7 +298,7 @@ fn what_did_not_help_is_taken_back_and_something_else_is_tried() {
 fn an_action_after_which_another_component_is_anomalous_made_things_worse() {
     let mut plans = taught(Mode::Act);
     let mut incident = incident(0.0);
-    plans.diagnosed(&incident, Some(signature("cpu", 5.0)), vec![offered("limit", true)], at(10.0));
+    plans.diagnosed(&incident, Some(look("cpu", 5.0)), vec![offered("limit", true)], at(10.0));
     let plan = only(&plans);
     plans.reported(&report(&plan, Wanted::Do, Effect::Done, 11.0), "edge-1", at(12.0));
     incident.anomalies.push(anomaly("service/shop/pay", 15.0));
@@ -376,7 +382,7 @@ fn who_takes_over_goes_on_with_what_was_written_down() {
 fn what_was_done_is_taken_back_when_a_person_says_so_and_once() {
     let mut plans = taught(Mode::Act);
     let incident = incident(0.0);
-    plans.diagnosed(&incident, Some(signature("cpu", 5.0)), vec![offered("limit", true)], at(10.0));
+    plans.diagnosed(&incident, Some(look("cpu", 5.0)), vec![offered("limit", true)], at(10.0));
     let plan = only(&plans);
     let undo = Request { id: "u".to_owned(), by: "ana".to_owned(), want: Want::Undo { plan: plan.id } };
     assert!(plans.request(&undo, at(10.0)).unwrap_err().contains("nothing was done"));

@@ -50,7 +50,7 @@ fn what_has_changed_since_it_was_seen_is_not_done() {
 fn who_takes_over_judges_nothing_before_it_has_heard_what_happened_meanwhile() {
     let mut plans = taught(Mode::Act);
     let incident = incident(0.0);
-    plans.diagnosed(&incident, Some(signature("cpu", 5.0)), vec![offered("limit", true)], at(10.0));
+    plans.diagnosed(&incident, Some(look("cpu", 5.0)), vec![offered("limit", true)], at(10.0));
     let plan = only(&plans);
     plans.reported(&report(&plan, Wanted::Do, Effect::Done, 11.0), "edge-1", at(12.0));
     let (kept, _) = plans.changes();
@@ -66,7 +66,7 @@ fn who_takes_over_judges_nothing_before_it_has_heard_what_happened_meanwhile() {
 fn a_freeze_holds_back_what_was_ordered_and_not_begun_and_nothing_is_taken_back_by_itself() {
     let mut plans = taught(Mode::Act);
     let incident = incident(0.0);
-    plans.diagnosed(&incident, Some(signature("cpu", 5.0)), vec![offered("limit", true)], at(10.0));
+    plans.diagnosed(&incident, Some(look("cpu", 5.0)), vec![offered("limit", true)], at(10.0));
     let plan = only(&plans);
     plans.request(&want(Want::Freeze), at(11.0)).unwrap();
     assert!(plans.orders()[0].expires < at(11.0), "the edge refuses it, or says what came of it");
@@ -195,7 +195,7 @@ fn an_action_is_given_as_long_to_help_as_it_says() {
         offered
     });
     let incident = incident(0.0);
-    plans.diagnosed(&incident, Some(signature("cpu", 5.0)), offers.to_vec(), at(10.0));
+    plans.diagnosed(&incident, Some(look("cpu", 5.0)), offers.to_vec(), at(10.0));
     let first = only(&plans);
     plans.reported(&report(&first, Wanted::Do, Effect::Done, 11.0), "edge-1", at(12.0));
     plans.pass(at(70.0));
@@ -227,7 +227,7 @@ fn what_did_not_help_with_what_is_most_like_it_is_not_what_is_proposed_first() {
     let mut plans = plans(Mode::Act);
     let offers = || vec![offered("limit", false), offered("restart", false)];
     let first = incident(0.0);
-    plans.diagnosed(&first, Some(signature("cpu", 5.0)), offers(), at(10.0));
+    plans.diagnosed(&first, Some(look("cpu", 5.0)), offers(), at(10.0));
     let plan = only(&plans);
     assert_eq!(plan.proposals[0].action, "limit");
     plans.request(&approve(plan.id, "ana"), at(11.0)).unwrap();
@@ -235,7 +235,7 @@ fn what_did_not_help_with_what_is_most_like_it_is_not_what_is_proposed_first() {
     plans.pass(at(312.0));
     // Another one that is like it, and not the same.
     let again = incident(2_000.0);
-    plans.diagnosed(&again, Some(signature("cpu", 2.5)), offers(), at(2_010.0));
+    plans.diagnosed(&again, Some(look("cpu", 2.5)), offers(), at(2_010.0));
     let plan = plans.latest(again.id).unwrap();
     let seen = plan.pattern.as_ref().unwrap();
     assert!(!seen.known && seen.similarity > 0.6, "{seen:?}");

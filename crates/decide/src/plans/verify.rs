@@ -153,7 +153,7 @@ impl Plans {
     /// Learns what an incident looked like and what came of what was done about it. Gives back the name of a pattern that begins
     /// with it.
     fn learn(&mut self, plan: Plan, outcome: &Outcome) -> Option<String> {
-        let signature = self.signature(&plan).cloned();
+        let look = self.look(&plan).cloned();
         let known = pattern(&plan).to_owned();
         let mut begun = None;
         // Where it is not known where it began, nor is what is above and below; but who chose to do something there, and was right,
@@ -161,12 +161,12 @@ impl Plans {
         let confirmed = outcome.recovered_seconds.is_some()
             && plan.done.is_some()
             && plan.decision.as_ref().is_some_and(|decision| decision.approved && decision.by != BY_POLICY);
-        if let Some(signature) = signature.filter(|_| plan.confidence > 0.0 || confirmed) {
+        if let Some(look) = look.filter(|_| plan.confidence > 0.0 || confirmed) {
             if known.is_empty() {
-                begun = Some(self.knowledge.patterns.begin(signature));
+                begun = Some(self.knowledge.patterns.begin_look(look));
             } else if plan.attempt == 1 {
                 // Once for each incident.
-                self.knowledge.patterns.learn(&known, signature);
+                self.knowledge.patterns.learn_look(&known, look);
             }
             self.learnt = true;
         }
