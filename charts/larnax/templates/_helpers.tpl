@@ -44,3 +44,8 @@ allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
+
+{{- /* Who tokens of agents beside applications are for */ -}}
+{{- define "larnax.audience" -}}
+{{ include "larnax.name" . }}.{{ .Release.Namespace }}
+{{- end }}

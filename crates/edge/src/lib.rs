@@ -205,6 +205,7 @@ impl Edge {
             door: Door {
                 listen: address,
                 token: token.map(|token| larnax_http::Secret::new(token.expose())),
+                callers: None,
                 max_connections: MAX_CONNECTIONS,
                 certificate: None,
                 content_types: &[],

@@ -2,31 +2,57 @@
 //!
 //! It watches the pods of the cluster, once for all agents, and tells each agent the pods of its node that have opted in
 //! to be scraped, as a list of targets that Prometheus would take as well (`http_sd_configs`). So an agent needs no right
-//! in the cluster at all, and the API server has one watcher, however many nodes there are.
+//! in the cluster at all, and the API server has one watcher, however many nodes there are. Where it is asked to, it gives
+//! pods an agent of their own.
 //!
 //! | file | what is in it |
 //! |---|---|
 //! | [`pod`] | what a pod says of how it is scraped |
 //! | [`targets`] | the targets of each node, kept as pods come and go |
 //! | [`server`] | what agents ask |
+//! | [`inject`] | whether a pod gets an agent of its own, and what it then looks like |
+//! | [`webhook`] | what the API server asks before a pod is made |
+//! | [`certificate`] | what the API server is shown, made anew in time |
+//! | [`missed`] | pods that should have an agent and have none |
+//! | [`callers`] | whether who calls the hub is a workload of this cluster |
 
+pub mod callers;
+pub mod certificate;
+pub mod inject;
+pub mod missed;
 pub mod pod;
 pub mod server;
 pub mod targets;
+pub mod webhook;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
-use futures_util::StreamExt;
-use k8s_openapi::api::core::v1::Pod;
+use futures_util::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
+use larnax_core::{Clock, SystemClock};
+use larnax_serve::Certificate;
+use tokio::time::{Instant, sleep};
 
+use certificate::Place;
+use inject::Sidecar;
+use missed::{Missed, Told};
 use targets::{Seen, Targets};
+use webhook::{ReadConfig, Webhook};
 
 /// How many pods are asked for at once at the beginning.
 const PAGE: u32 = 500;
+/// How often the certificate is looked at, and what the cluster can do.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// The same while something is wrong.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// From this minor version of Kubernetes 1 on, containers of the `initContainers` may go on beside the others.
+const NATIVE_FROM: u32 = 29;
 
 /// Why there is no cluster.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +71,17 @@ pub enum OperatorError {
 pub struct Operator {
     client: Client,
     targets: Rc<RefCell<Targets>>,
+    missed: Rc<RefCell<Missed>>,
+    injector: Option<Injector>,
+}
+
+/// What it takes to give pods an agent of their own.
+struct Injector {
+    place: Place,
+    sidecar: Rc<Sidecar>,
+    native: Rc<Cell<bool>>,
+    shown: Certificate,
+    recorder: Recorder,
 }
 
 impl Operator {
@@ -53,32 +90,146 @@ impl Operator {
     /// # Errors
     /// When there is none, or its certificates can't be read.
     pub async fn create() -> Result<Self, OperatorError> {
-        let config = kube::Config::infer().await?;
-        Ok(Self { client: Client::try_from(config)?, targets: Rc::default() })
+        let client = Client::try_from(kube::Config::infer().await?)?;
+        Ok(Self { client, targets: Rc::default(), missed: Rc::default(), injector: None })
     }
 
     /// What answers agents.
     pub fn handler(&self, version: &'static str) -> Rc<server::Answers> {
-        Rc::new(server::Answers::new(Rc::clone(&self.targets), version))
+        Rc::new(server::Answers::new(Rc::clone(&self.targets), Rc::clone(&self.missed), version))
+    }
+
+    /// Gives pods an agent of their own: what answers the API server, and the certificate that it is shown. `name` is this
+    /// replica's, for events.
+    pub fn inject(
+        &mut self,
+        place: Place,
+        sidecar: Sidecar,
+        read: ReadConfig,
+        name: String,
+    ) -> (Rc<Webhook>, Certificate) {
+        let (sidecar, native, shown) = (Rc::new(sidecar), Rc::new(Cell::new(false)), Certificate::none_yet());
+        let webhook = Webhook::new(self.client.clone(), Rc::clone(&sidecar), Rc::clone(&native), read);
+        let reporter = Reporter { controller: "larnax-operator".to_owned(), instance: Some(name) };
+        let recorder = Recorder::new(self.client.clone(), reporter);
+        self.injector = Some(Injector { place, sidecar, native, shown: shown.clone(), recorder });
+        (Rc::new(webhook), shown)
     }
 
     /// Watches pods until it is dropped. While the cluster can't be reached, what was known last holds.
     pub async fn run(self) {
-        let pods: Api<Pod> = Api::all(self.client);
-        let mut events = pin!(watcher(pods, watcher::Config::default().page_size(PAGE)).default_backoff());
-        while let Some(event) = events.next().await {
-            let seen = match event {
-                Ok(watcher::Event::Apply(pod)) => Seen::Changed(pod),
-                Ok(watcher::Event::Delete(pod)) => Seen::Gone(pod),
-                Ok(watcher::Event::Init) => Seen::Beginning,
-                Ok(watcher::Event::InitApply(pod)) => Seen::There(pod),
-                Ok(watcher::Event::InitDone) => Seen::Complete,
-                Err(error) => {
-                    tracing::warn!(%error, "the pods of the cluster can't be watched; what was known holds");
-                    continue;
+        let mut pods = pin!(watched::<Pod>(&self.client));
+        let Some(injector) = &self.injector else {
+            while let Some(event) = pods.next().await {
+                self.see(event);
+            }
+            return;
+        };
+        let mut namespaces = pin!(watched::<Namespace>(&self.client));
+        let mut look = pin!(sleep(Duration::ZERO));
+        loop {
+            tokio::select! {
+                Some(event) = pods.next() => {
+                    if let Some(pod) = self.see(event) {
+                        self.report(injector, &pod).await;
+                    }
                 }
-            };
-            self.targets.borrow_mut().see(seen);
+                Some(event) = namespaces.next() => self.see_namespace(injector, event).await,
+                () = &mut look => {
+                    let wait = injector.look(&self.client).await;
+                    look.as_mut().reset(Instant::now() + wait);
+                }
+            }
         }
     }
+
+    /// Takes in what was seen of the pods; one that is there comes back.
+    fn see(&self, event: watcher::Result<watcher::Event<Pod>>) -> Option<Pod> {
+        let (seen, there) = match event {
+            Ok(watcher::Event::Apply(pod)) => (Seen::Changed(pod.clone()), Some(pod)),
+            Ok(watcher::Event::Delete(pod)) => {
+                self.missed.borrow_mut().gone(&pod);
+                (Seen::Gone(pod), None)
+            }
+            Ok(watcher::Event::Init) => (Seen::Beginning, None),
+            Ok(watcher::Event::InitApply(pod)) => (Seen::There(pod.clone()), Some(pod)),
+            Ok(watcher::Event::InitDone) => (Seen::Complete, None),
+            Err(error) => {
+                tracing::warn!(%error, "the pods of the cluster can't be watched; what was known holds");
+                return None;
+            }
+        };
+        self.targets.borrow_mut().see(seen);
+        there
+    }
+
+    /// A namespace that asks for something else than before asks it for the pods that are there, too.
+    async fn see_namespace(&self, injector: &Injector, event: watcher::Result<watcher::Event<Namespace>>) {
+        let namespace = match event {
+            Ok(watcher::Event::Apply(namespace) | watcher::Event::InitApply(namespace)) => namespace,
+            Ok(_) => return,
+            Err(error) => return tracing::warn!(%error, "the namespaces of the cluster can't be watched"),
+        };
+        if !self.missed.borrow_mut().see_namespace(&namespace) {
+            return;
+        }
+        let name = namespace.metadata.name.unwrap_or_default();
+        match Api::<Pod>::namespaced(self.client.clone(), &name).list(&Default::default()).await {
+            Ok(pods) => {
+                for pod in pods {
+                    self.report(injector, &pod).await;
+                }
+            }
+            Err(error) => tracing::warn!(%error, namespace = name, "its pods can't be listed"),
+        }
+    }
+
+    async fn report(&self, injector: &Injector, pod: &Pod) {
+        let told = self.missed.borrow_mut().see(pod, &injector.sidecar, injector.native.get());
+        let Some(Told { reason, message }) = told else { return };
+        let (namespace, name) = pod::name(pod);
+        tracing::warn!(pod = format!("{namespace}/{name}"), reason, "{message}");
+        let event = Event {
+            type_: EventType::Warning,
+            reason: reason.to_owned(),
+            note: Some(message),
+            action: "Inject".to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = injector.recorder.publish(&event, &pod.object_ref(&())).await {
+            tracing::warn!(%error, "an event could not be told");
+        }
+    }
+}
+
+impl Injector {
+    /// Looks at the certificate, and at what the cluster can do; says when to look again.
+    async fn look(&self, client: &Client) -> Duration {
+        match client.apiserver_version().await {
+            Ok(version) => {
+                let minor: String = version.minor.chars().take_while(char::is_ascii_digit).collect();
+                self.native
+                    .set(version.major != "1" || minor.parse().is_ok_and(|minor: u32| minor >= NATIVE_FROM));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the cluster doesn't say its version");
+                return LOOK_AGAIN;
+            }
+        }
+        match certificate::keep(client, &self.place, &self.shown, SystemClock.now()).await {
+            Ok(()) => LOOK_EVERY,
+            Err(problem) => {
+                tracing::warn!("the webhook's certificate: {problem}");
+                LOOK_AGAIN
+            }
+        }
+    }
+}
+
+/// What happens to all objects of a kind.
+fn watched<K>(client: &Client) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + use<K>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + serde::de::DeserializeOwned + 'static,
+{
+    watcher(Api::all(client.clone()), watcher::Config::default().page_size(PAGE)).default_backoff()
 }

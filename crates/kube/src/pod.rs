@@ -9,6 +9,8 @@ use k8s_openapi::api::core::v1::Pod;
 use larnax_core::ComponentId;
 use serde::Serialize;
 
+use crate::inject::has_agent;
+
 /// Phases in which nothing of a pod runs any more.
 const ENDED: [&str; 2] = ["Succeeded", "Failed"];
 
@@ -30,10 +32,13 @@ pub struct Opted {
     pub group: Result<Group, String>,
 }
 
-/// What a pod that runs somewhere and has opted in says; none of every other pod.
+/// What a pod that runs somewhere and has opted in says; none of every other pod, nor of one that has an agent of its own.
 pub fn opted(pod: &Pod) -> Option<Opted> {
     let annotations = pod.metadata.annotations.as_ref()?;
     if annotations.get("prometheus.io/scrape").map(String::as_str) != Some("true") {
+        return None;
+    }
+    if has_agent(pod) {
         return None;
     }
     let status = pod.status.as_ref()?;
@@ -42,25 +47,30 @@ pub fn opted(pod: &Pod) -> Option<Opted> {
         return None;
     }
     let (node, address) = (pod.spec.as_ref()?.node_name.clone()?, status.pod_ip.as_deref()?);
-    let group = port(pod, annotations).map(|port| group(pod, annotations, &node, address, port));
+    let group = metrics_port(pod).map(|port| group(pod, &node, address, port));
     Some(Opted { node, group })
 }
 
-fn group(pod: &Pod, annotations: &BTreeMap<String, String>, node: &str, address: &str, port: u16) -> Group {
+fn group(pod: &Pod, node: &str, address: &str, port: u16) -> Group {
     let (namespace, name) = name(pod);
     let address =
         if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") };
     let id = ComponentId::from_parts("pod", namespace, name);
-    let mut labels = BTreeMap::from([
-        ("component".to_owned(), id.as_str().to_owned()),
-        ("namespace".to_owned(), namespace.to_owned()),
-        ("node".to_owned(), node.to_owned()),
-        ("pod".to_owned(), name.to_owned()),
-    ]);
+    let mut labels = scrape_labels(pod);
+    labels.insert("component".to_owned(), id.as_str().to_owned());
+    labels.insert("namespace".to_owned(), namespace.to_owned());
+    labels.insert("node".to_owned(), node.to_owned());
+    labels.insert("pod".to_owned(), name.to_owned());
+    Group { targets: vec![address], labels }
+}
+
+/// What the pod is one of, and how it is scraped where that is not the usual way.
+pub fn scrape_labels(pod: &Pod) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::new();
     if let Some((kind, owner)) = workload(pod) {
         labels.insert("workload".to_owned(), format!("{kind}/{owner}"));
     }
-    for (annotation, value) in annotations {
+    for (annotation, value) in pod.metadata.annotations.iter().flatten() {
         let label = match annotation.strip_prefix("prometheus.io/") {
             Some("path") => "__metrics_path__".to_owned(),
             Some("scheme") => "__scheme__".to_owned(),
@@ -69,7 +79,7 @@ fn group(pod: &Pod, annotations: &BTreeMap<String, String>, node: &str, address:
         };
         labels.insert(label, value.clone());
     }
-    Group { targets: vec![address], labels }
+    labels
 }
 
 /// Namespace and name.
@@ -78,9 +88,12 @@ pub fn name(pod: &Pod) -> (&str, &str) {
 }
 
 /// The port that is annotated, else the only one that its containers declare, else the only one that is called `metrics`.
-fn port(pod: &Pod, annotations: &BTreeMap<String, String>) -> Result<u16, String> {
+///
+/// # Errors
+/// A sentence for a person, where none of these is there.
+pub fn metrics_port(pod: &Pod) -> Result<u16, String> {
     let (namespace, name) = name(pod);
-    if let Some(text) = annotations.get("prometheus.io/port") {
+    if let Some(text) = pod.metadata.annotations.as_ref().and_then(|all| all.get("prometheus.io/port")) {
         let number = text.parse::<u16>().ok().filter(|port| *port > 0);
         return number.ok_or_else(|| {
             format!(

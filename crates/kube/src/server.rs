@@ -11,19 +11,25 @@ use larnax_serve::hyper::{Method, StatusCode};
 use larnax_serve::metrics::{self, Page};
 use larnax_serve::{Answer, Handler, LocalFuture, Query};
 
+use crate::missed::Missed;
 use crate::pod::Group;
 use crate::targets::Targets;
 
 /// Answers agents.
 pub struct Answers {
     targets: Rc<RefCell<Targets>>,
+    missed: Rc<RefCell<Missed>>,
     version: &'static str,
     started: Timestamp,
 }
 
 impl Answers {
-    pub(crate) fn new(targets: Rc<RefCell<Targets>>, version: &'static str) -> Self {
-        Self { targets, version, started: SystemClock.now() }
+    pub(crate) fn new(
+        targets: Rc<RefCell<Targets>>,
+        missed: Rc<RefCell<Missed>>,
+        version: &'static str,
+    ) -> Self {
+        Self { targets, missed, version, started: SystemClock.now() }
     }
 
     fn targets(&self, head: &Parts) -> Answer {
@@ -45,6 +51,11 @@ impl Answers {
             "larnax_operator_unusable",
             "Pods that should be scraped and can't be",
             targets.problems().count() as f64,
+        );
+        page.gauge(
+            "larnax_operator_missed",
+            "Pods that should have an agent of their own and have none",
+            self.missed.borrow().count() as f64,
         );
         let accept = head.headers.get("accept").and_then(|value| value.to_str().ok()).unwrap_or_default();
         text(StatusCode::OK, metrics::content_type(accept), page.render())

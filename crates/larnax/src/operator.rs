@@ -1,18 +1,23 @@
-//! `larnax operator`: tells the agents of a Kubernetes cluster's nodes which pods they scrape.
+//! `larnax operator`: tells the agents of a Kubernetes cluster's nodes which pods they scrape, and gives pods agents of their own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Args;
 use larnax_kube::Operator;
+use larnax_kube::certificate::Place;
+use larnax_kube::inject::Sidecar;
 use larnax_serve::{Certificate, Door};
-use larnax_spec::{Listen, Secret};
+use larnax_spec::{Config, Listen, Secret};
+use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The most agents at once.
 const MAX_CONNECTIONS: usize = 20_000;
+/// The most connections of API servers at once.
+const MAX_REVIEWS: usize = 1_000;
 
 const HELP: &str = "\
 Examples:
@@ -21,7 +26,9 @@ Examples:
 
 A pod is scraped when its annotation prometheus.io/scrape is \"true\"; prometheus.io/port, /path, /scheme and /param_NAME say how.
 The agent of a node asks with `http_sd_configs: [{url: 'http://127.0.0.1:7678/targets?node=NAME'}]` in a job of its config.
-It may get, list and watch pods, and needs no other right in the cluster.";
+It may get, list and watch pods, and needs no other right in the cluster.
+
+With --inject it also answers the API server, which asks it about new pods at https://…/mutate; the Helm chart sets that up.";
 
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
@@ -38,6 +45,38 @@ pub(crate) struct OperatorArgs {
     /// Its key
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    /// How pods get agents of their own, YAML; without it, they get none
+    #[arg(long, value_name = "FILE", requires = "ca_file")]
+    inject: Option<PathBuf>,
+    /// Where the API server asks about new pods
+    #[arg(long, default_value = "0.0.0.0:9443", value_name = "ADDR", requires = "inject")]
+    inject_listen: Listen,
+    /// The authority that the hub's certificate is from, PEM
+    #[arg(long, value_name = "FILE", requires = "inject")]
+    ca_file: Option<PathBuf>,
+}
+
+/// What `--inject` names.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Inject {
+    sidecar: Sidecar,
+    certificate: Place,
+}
+
+fn inject_from(file: &Path, ca_file: &Path) -> anyhow::Result<Inject> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("--inject {}", file.display()))?;
+    let mut inject: Inject =
+        serde_saphyr::from_str(&text).with_context(|| format!("--inject {}", file.display()))?;
+    inject.sidecar.ca =
+        std::fs::read_to_string(ca_file).with_context(|| format!("--ca-file {}", ca_file.display()))?;
+    Ok(inject)
+}
+
+/// What a config map says, as it is written.
+fn read_config(text: &str) -> Result<serde_json::Value, String> {
+    Config::from_yaml(text, "larnax.yaml").map_err(|errors| errors.to_string())?;
+    serde_saphyr::from_str(text).map_err(|error| error.to_string())
 }
 
 /// Runs until it is told to stop.
@@ -61,7 +100,7 @@ async fn run(args: OperatorArgs) -> anyhow::Result<()> {
         (Some(cert), Some(key)) => Some(Certificate::new(cert, key).map_err(anyhow::Error::msg)?),
         _ => None,
     };
-    let operator = Operator::create().await?;
+    let mut operator = Operator::create().await?;
     let wanted = args.listen.0;
     let listener = TcpListener::bind(wanted).await.with_context(|| format!("can't listen on {wanted}"))?;
     let listen = listener.local_addr()?;
@@ -71,10 +110,27 @@ async fn run(args: OperatorArgs) -> anyhow::Result<()> {
     let door = Door {
         listen,
         token: token.map(|token| larnax_http::Secret::new(token.expose())),
+        callers: None,
         max_connections: MAX_CONNECTIONS,
         certificate,
         content_types: &[],
     };
+    if let (Some(file), Some(ca_file)) = (&args.inject, &args.ca_file) {
+        let Inject { sidecar, certificate } = inject_from(file, ca_file)?;
+        let (webhook, shown) = operator.inject(certificate, sidecar, read_config, hostname);
+        let wanted = args.inject_listen.0;
+        let asked = TcpListener::bind(wanted).await.with_context(|| format!("can't listen on {wanted}"))?;
+        // Whoever reaches it may ask: it changes nothing, and says what it would.
+        let door = Door {
+            listen: asked.local_addr()?,
+            token: None,
+            callers: None,
+            max_connections: MAX_REVIEWS,
+            certificate: Some(shown),
+            content_types: &[],
+        };
+        tokio::task::spawn_local(larnax_serve::serve(asked, door, webhook));
+    }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let handler = operator.handler(env!("CARGO_PKG_VERSION"));

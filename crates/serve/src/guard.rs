@@ -5,13 +5,21 @@
 //! comes from the same origin or from no page at all.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use larnax_http::Secret;
 
+use crate::LocalFuture;
 use crate::answer::{Answer, error};
 use crate::tls::Certificate;
+
+/// Who may ask without the server's token, by one of another kind.
+pub trait Callers: std::fmt::Debug {
+    /// Whether whoever brings `token` may ask at `path`.
+    fn may<'a>(&'a self, token: &'a str, path: &'a str) -> LocalFuture<'a, bool>;
+}
 
 /// Who is let in.
 #[derive(Debug)]
@@ -20,6 +28,8 @@ pub struct Door {
     pub listen: SocketAddr,
     /// What a request must bring as `Authorization: Bearer TOKEN`; none lets everybody in who reaches it.
     pub token: Option<Secret>,
+    /// Who else may ask, where there is a token.
+    pub callers: Option<Rc<dyn Callers>>,
     /// The most connections at once; one more is closed at once.
     pub max_connections: usize,
     /// The certificate that is shown; none speaks plain HTTP.
@@ -29,8 +39,22 @@ pub struct Door {
 }
 
 impl Door {
-    /// The refusal of who may not ask, see the head of this file; none lets a request in.
-    pub(crate) fn refuse<B>(&self, request: &Request<B>, has_page: impl Fn(&str) -> bool) -> Option<Answer> {
+    /// Whether a request brings no token of this server, but one that others are known by.
+    pub(crate) async fn is_by_caller<B>(&self, request: &Request<B>) -> bool {
+        let (Some(callers), Some(token)) = (&self.callers, &self.token) else { return false };
+        let given = bearer(request.headers());
+        !given.is_empty()
+            && !same(given.as_bytes(), token.expose().as_bytes())
+            && callers.may(given, request.uri().path()).await
+    }
+
+    /// The refusal of who may not ask, see the head of this file; none lets a request in. One by a known caller needs no token.
+    pub(crate) fn refuse<B>(
+        &self,
+        request: &Request<B>,
+        by_caller: bool,
+        has_page: impl Fn(&str) -> bool,
+    ) -> Option<Answer> {
         let headers = request.headers();
         let text = |name| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
         let path = request.uri().path();
@@ -38,11 +62,9 @@ impl Door {
             // Health probes come from an orchestrator that has no token, and say nothing but yes or no. The page's files
             // are the same everywhere; it asks its reader for the token.
             let open = matches!(path, "/-/healthy" | "/-/ready") || has_page(path);
-            let given = match text(header::AUTHORIZATION).split_once(' ') {
-                Some((scheme, given)) if scheme.eq_ignore_ascii_case("bearer") => given.trim(),
-                _ => "",
-            };
-            if !open && (given.is_empty() || !same(given.as_bytes(), token.expose().as_bytes())) {
+            let given = bearer(headers);
+            if !open && !by_caller && (given.is_empty() || !same(given.as_bytes(), token.expose().as_bytes()))
+            {
                 let mut refusal = error(
                     StatusCode::UNAUTHORIZED,
                     "expected the header `Authorization: Bearer TOKEN` with this server's token".to_owned(),
@@ -82,6 +104,15 @@ impl Door {
             ));
         }
         None
+    }
+}
+
+/// The token that a request brings; empty where it brings none.
+fn bearer(headers: &HeaderMap) -> &str {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match given.split_once(' ') {
+        Some((scheme, given)) if scheme.eq_ignore_ascii_case("bearer") => given.trim(),
+        _ => "",
     }
 }
 

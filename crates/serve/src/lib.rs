@@ -152,7 +152,8 @@ where
 }
 
 async fn handle<H: Handler>(mut request: Request<Incoming>, door: &Door, handler: Rc<H>) -> Answer {
-    if let Some(refusal) = door.refuse(&request, |path| handler.has_page(path)) {
+    let by_caller = door.is_by_caller(&request).await;
+    if let Some(refusal) = door.refuse(&request, by_caller, |path| handler.has_page(path)) {
         return guard::sealed(refusal);
     }
     if request.headers().contains_key(hyper::header::UPGRADE) {

@@ -43,7 +43,7 @@ fn install(cluster: &Cluster) {
 }
 
 /// A service of the shop that calls nobody, on a node.
-fn service(name: &str, node: &str) -> String {
+fn service(namespace: &str, name: &str, node: &str) -> String {
     let options = json!({
         "role": name,
         "program": "/larnax",
@@ -59,7 +59,7 @@ fn service(name: &str, node: &str) -> String {
         "leased": false,
     });
     let config = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "shop"},
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace},
         "data": {"options.json": options.to_string(), "token": "of a test"},
     });
     let pod = json!({
@@ -80,7 +80,7 @@ fn service(name: &str, node: &str) -> String {
         },
     });
     let deployment = json!({
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": "shop"},
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": namespace},
         "spec": {"replicas": 1, "selector": {"matchLabels": {"app": name}}, "template": pod},
     });
     format!("{config}\n---\n{deployment}\n")
@@ -122,8 +122,8 @@ fn the_pods_that_ask_for_it_and_the_nodes_are_watched_by_the_agent_of_their_node
     ];
     let token = cluster.kubectl(&secret);
     cluster.create_namespace("shop");
-    cluster.apply(&service("pay", "node-0"));
-    cluster.apply(&service("stock", "node-1"));
+    cluster.apply(&service("shop", "pay", "node-0"));
+    cluster.apply(&service("shop", "stock", "node-1"));
     for (node, pod) in [("node-0", "pod/shop/pay"), ("node-1", "pod/shop/stock")] {
         let wanted = [format!("node/local/{node}"), pod.to_owned()];
         let begun = Instant::now();
@@ -142,6 +142,27 @@ fn the_pods_that_ask_for_it_and_the_nodes_are_watched_by_the_agent_of_their_node
         ["node-0", "node-1"].iter().all(|node| log.contains(&format!("agent=\"{node}\""))).then_some(())
     });
 
+    // A namespace that asks for agents of its own: they watch from inside, and the agent of the node leaves these pods alone.
+    let beside = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "beside", "labels": {"larnax.io/inject": "enabled"}}});
+    cluster.apply(&beside.to_string());
+    cluster.apply(&service("beside", "web", "node-1"));
+    cluster.kubectl(&["rollout", "status", "deployment/web", "--namespace=beside", "--timeout=90s"]);
+    let pod = cluster.kubectl(&[
+        "get",
+        "pods",
+        "--namespace=beside",
+        "--output=jsonpath={.items[0].metadata.name}",
+    ]);
+    let said = || cluster.kubectl(&["logs", &pod, "--namespace=beside", "--container=larnax"]);
+    let begun = Instant::now();
+    let agent = format!("agent=\"beside/{pod}\"");
+    while !cluster.kubectl(&["logs", "deployment/larnax-hub", "--namespace=larnax"]).contains(&agent) {
+        assert!(begun.elapsed() < SOON, "the hub hears nothing of {agent}, which says:\n{}", said());
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    let wanted = ["node/local/node-1", "pod/shop/stock"];
+    assert_eq!(watched(&cluster, "node-1", &token).unwrap(), wanted);
+
     // What an upgrade must not change, or no agent gets in any more until it is started again.
     let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/larnax");
     let upgrade = ["upgrade", "larnax", &chart.display().to_string(), "--namespace=larnax", "--reuse-values"];
@@ -153,6 +174,7 @@ fn the_pods_that_ask_for_it_and_the_nodes_are_watched_by_the_agent_of_their_node
     eventually("an empty namespace", SOON, || {
         (left().trim() == "configmap/kube-root-ca.crt\nserviceaccount/default").then_some(())
     });
-    let roles = cluster.kubectl(&["get", "clusterroles,clusterrolebindings", "--output=name"]);
+    let kinds = "clusterroles,clusterrolebindings,mutatingwebhookconfigurations";
+    let roles = cluster.kubectl(&["get", kinds, "--output=name"]);
     assert!(!roles.contains("larnax"), "{roles}");
 }

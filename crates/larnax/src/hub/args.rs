@@ -44,6 +44,10 @@ pub(crate) struct HubArgs {
     /// Its key
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
+    /// Workloads of this Kubernetes cluster may open a session by tokens that are for AUDIENCE
+    #[cfg(feature = "kubernetes")]
+    #[arg(long, value_name = "AUDIENCE", requires = "token_file")]
+    pub(crate) workloads: Option<String>,
     /// This hub's name, which no other hub of the same store has [default: the machine's]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,

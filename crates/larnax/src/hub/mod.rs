@@ -18,6 +18,7 @@ use larnax_core::{Clock, EventLog, SystemClock};
 use larnax_edge_role::hub::HubHere;
 use larnax_hub::{Hub, HubOptions};
 use larnax_notify::{Identity, Running, Sinks, Speaker};
+use larnax_serve::guard::Callers;
 use larnax_serve::{Certificate, Door, Handler, process};
 use larnax_session::{OpenOptions, Opener};
 use larnax_spec::{Config, Environment, Receiver, Secret};
@@ -48,6 +49,20 @@ pub(crate) fn hub(mut args: HubArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Who may open a session without the hub's token.
+#[cfg(feature = "kubernetes")]
+async fn callers(args: &HubArgs) -> anyhow::Result<Option<Rc<dyn Callers>>> {
+    let Some(audience) = args.workloads.clone() else { return Ok(None) };
+    let workloads = larnax_kube::callers::Workloads::create(audience, larnax_session::PATH).await?;
+    Ok(Some(Rc::new(workloads)))
+}
+
+/// Without Kubernetes there are no workloads.
+#[cfg(not(feature = "kubernetes"))]
+async fn callers(_args: &HubArgs) -> anyhow::Result<Option<Rc<dyn Callers>>> {
+    Ok(None)
+}
+
 async fn serve(args: HubArgs, location: &Location, store: Arc<dyn Store>) -> anyhow::Result<()> {
     let token = args.token_file.as_deref().map(Secret::from_file).transpose().context("--token-file")?;
     if token.is_none() && !args.listen.is_loopback() {
@@ -56,6 +71,7 @@ async fn serve(args: HubArgs, location: &Location, store: Arc<dyn Store>) -> any
             args.listen
         );
     }
+    let callers = callers(&args).await?;
     let certificate = match (args.tls_cert, args.tls_key) {
         (Some(cert), Some(key)) => Some(Certificate::new(cert, key).map_err(anyhow::Error::msg)?),
         _ => None,
@@ -92,6 +108,7 @@ async fn serve(args: HubArgs, location: &Location, store: Arc<dyn Store>) -> any
     let door = Door {
         listen,
         token: token.map(|token| larnax_http::Secret::new(token.expose())),
+        callers,
         max_connections: MAX_CONNECTIONS,
         certificate,
         content_types: &[larnax_bus::cloudevents::EVENT, larnax_bus::cloudevents::BATCH],
