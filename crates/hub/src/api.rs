@@ -4,7 +4,7 @@ mod plans;
 
 use std::rc::Rc;
 
-use larnax_core::{Incident, IncidentId};
+use larnax_core::{Incident, IncidentId, TopologyDelta, TopologySource};
 use larnax_serve::answer::{Answer, Query, error, json, not_allowed, text};
 use larnax_serve::hyper::body::Bytes;
 use larnax_serve::hyper::header::{self, HeaderValue};
@@ -18,6 +18,10 @@ use crate::metrics;
 
 /// The description of the API; `cargo xtask generate` writes it.
 const OPENAPI: &str = include_str!("../openapi.json");
+/// Where the topology is asked for, and told by a platform.
+const TOPOLOGY: &str = "/api/v1/topology";
+/// The longest that a platform has to say, in bytes: 50,000 pods on their nodes.
+const MAX_TOPOLOGY: usize = 8 << 20;
 /// Incidents of one page of the list where nothing else is asked for.
 const PAGE: usize = 100;
 
@@ -35,8 +39,12 @@ impl Handler for Hub {
                     _ => not_allowed(&head.method, path, "POST"),
                 };
             }
+            if (path, &head.method) == (TOPOLOGY, &Method::POST) {
+                return self.take_topology(&body).await;
+            }
             if !matches!(head.method, Method::GET | Method::HEAD) {
-                return not_allowed(&head.method, path, "GET, HEAD");
+                let allowed = if path == TOPOLOGY { "GET, HEAD, POST" } else { "GET, HEAD" };
+                return not_allowed(&head.method, path, allowed);
             }
             match path {
                 "/-/healthy" => text(StatusCode::OK, "text/plain; charset=utf-8", "healthy\n"),
@@ -55,7 +63,7 @@ impl Handler for Hub {
                     reports.extend(self.agents_elsewhere().await);
                     json(&reports)
                 }
-                "/api/v1/topology" => json(&self.topology_report()),
+                TOPOLOGY => json(&self.topology_report()),
                 "/api/v1/incidents" => self.incidents(&query).await,
                 "/api/v1/plans" => self.plans(&query).await,
                 "/api/v1/actions" => self.actions().await,
@@ -82,7 +90,11 @@ impl Handler for Hub {
     }
 
     fn max_body(&self, path: &str) -> usize {
-        if path == larnax_bus::server::PATH { larnax_bus::server::MAX_BODY_BYTES } else { 64 << 10 }
+        match path {
+            larnax_bus::server::PATH => larnax_bus::server::MAX_BODY_BYTES,
+            TOPOLOGY => MAX_TOPOLOGY,
+            _ => 64 << 10,
+        }
     }
 
     fn upgrade(&self, head: &Parts) -> Option<Answer> {
@@ -110,6 +122,20 @@ impl Handler for Hub {
 impl Hub {
     fn page(&self, path: &str) -> Option<Page> {
         self.options.pages.and_then(|pages| pages(path))
+    }
+
+    /// What a platform says: all of it that holds now.
+    async fn take_topology(&self, body: &Bytes) -> Answer {
+        let mut delta = match serde_json::from_slice::<TopologyDelta>(body) {
+            Ok(delta) => delta,
+            Err(problem) => return bad(format!("expected a topology: {problem}")),
+        };
+        if delta.by.is_empty() {
+            return bad("`by` is empty: expected who says so, such as the name of a cluster".to_owned());
+        }
+        // What agents see they tell in their sessions, and what people know stands in configs.
+        delta.source = TopologySource::Platform;
+        json(&serde_json::json!({"refused": self.tell_topology(delta).await}))
     }
 
     /// `?state=open&limit=N&after=ID`.

@@ -301,8 +301,8 @@ impl Hub {
         self.tell_topology(delta).await;
     }
 
-    /// Takes what somebody says of the topology: all that still holds of this source.
-    pub async fn tell_topology(&self, delta: TopologyDelta) {
+    /// Takes what somebody says of the topology: all that still holds of this source. How many components and edges were refused.
+    pub async fn tell_topology(&self, delta: TopologyDelta) -> usize {
         let now = self.now();
         let applied = self.known.borrow_mut().topology.apply(&delta, now);
         if applied.refused > 0 {
@@ -314,6 +314,7 @@ impl Hub {
         if let Err(error) = self.with_store(move |store| store.upsert_topology(now, &delta)).await {
             tracing::warn!(%error, "what is known of the topology was not kept");
         }
+        applied.refused
     }
 
     /// Forgets what was not repeated in time, and hears what other hubs were told.

@@ -1,6 +1,6 @@
 //! The OpenAPI document of the hub's server, from the types of [`crate::report`].
 
-use larnax_core::{Incident, Plan};
+use larnax_core::{Incident, Plan, TopologyDelta};
 use larnax_serve::openapi::{
     Route, Schemas, answered, document as written, failed, get, health, in_path, json, object, post, query,
     text,
@@ -43,12 +43,22 @@ fn routes(schemas: &mut Schemas) -> Vec<Route> {
     let incident = json("The incident", schemas.of::<Incident>());
     let unavailable = || failed("The history can't be read now");
     let event = ContentBuilder::new().schema(Some(object())).build();
+    let said = ContentBuilder::new().schema(Some(schemas.of::<TopologyDelta>())).build();
+    let said =
+        RequestBodyBuilder::new().content("application/json", said).required(Some(Required::True)).build();
     let number = |name, text| query(name, Required::False, text, Type::Integer);
     let word = |name, text| query(name, Required::False, text, Type::String);
     vec![
         get("/api/v1/hub", guarded("The hub and how it is doing", hub)),
         get("/api/v1/agents", guarded("The edges that are connected", agents)),
         get("/api/v1/topology", guarded("Who depends on whom", topology)),
+        post(
+            "/api/v1/topology",
+            answered("200", "What a platform says: all of it that holds now", json("How many parts were refused", object()))
+                .request_body(Some(said))
+                .response("400", failed("That is no topology, or nobody says so"))
+                .response("413", failed("More than a request may have")),
+        ),
         get(
             "/api/v1/incidents",
             guarded("Incidents", incidents)

@@ -21,16 +21,18 @@ use rcgen::{
 use serde::Deserialize;
 use serde_json::json;
 use time::OffsetDateTime;
-use x509_parser::pem::Pem;
 
 /// How long one is good, in seconds,
 const GOOD: f64 = 90.0 * 86_400.0;
 /// and when it is made anew: so long before its end.
 const LEFT: f64 = 30.0 * 86_400.0;
-/// What is in the Secret: those who sign, the newest first; the certificate; its key.
+/// What is in the Secret: those who sign, the newest first; the certificate; its key; for which host it is, and until when, in seconds
+/// since 1970: so that nobody has to read certificates.
 const CA: &str = "ca.crt";
 const CERT: &str = "tls.crt";
 const KEY: &str = "tls.key";
+const HOST: &str = "host";
+const UNTIL: &str = "until";
 
 /// Where the certificate lies and who must trust it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -46,12 +48,14 @@ pub struct Place {
     pub host: String,
 }
 
-/// A certificate and who signed it, PEM.
-#[derive(Clone, PartialEq, Eq)]
+/// A certificate and who signed it, PEM; for which host, and until when both are good.
+#[derive(Clone, PartialEq)]
 struct Made {
     ca: String,
     cert: String,
     key: String,
+    host: String,
+    until: f64,
 }
 
 /// Looks whether the certificate is good for some time yet and makes another one where it isn't; shows it, and has the
@@ -64,11 +68,16 @@ pub async fn keep(client: &Client, place: &Place, shown: &Certificate, now: Time
     let mut secret =
         secrets.get(&place.secret).await.map_err(|error| format!("the Secret {}: {error}", place.secret))?;
     let found = made(&secret);
-    let made = match found.clone().filter(|made| is_good(made, &place.host, now)) {
+    let show = |made: &Made| shown.replace(made.cert.as_bytes(), made.key.as_bytes());
+    // One that can't be shown is none.
+    let good = found.clone().filter(|made| is_good(made, &place.host, now) && show(made).is_ok());
+    let made = match good {
         Some(made) => made,
         None => {
-            let made = make(&place.host, found.map(|made| made.ca), now)?;
-            let data = [(CA, &made.ca), (CERT, &made.cert), (KEY, &made.key)];
+            let made = make(&place.host, found, now)?;
+            let until = made.until.to_string();
+            let data =
+                [(CA, &made.ca), (CERT, &made.cert), (KEY, &made.key), (HOST, &made.host), (UNTIL, &until)];
             let data = data.map(|(name, text)| (name.to_owned(), ByteString(text.as_bytes().to_vec())));
             secret.data = Some(BTreeMap::from(data));
             // With the version that was read: of two replicas one succeeds, and the other reads what that one wrote.
@@ -76,11 +85,11 @@ pub async fn keep(client: &Client, place: &Place, shown: &Certificate, now: Time
             let replaced = secrets.replace(&place.secret, &options, &secret).await;
             replaced.map_err(|error| format!("the Secret {} can't be written: {error}", place.secret))?;
             tracing::info!(secret = place.secret, "a new certificate for the webhook");
+            show(&made)?;
             made
         }
     };
-    trust(client, place, &made.ca).await?;
-    shown.replace(made.cert.as_bytes(), made.key.as_bytes())
+    trust(client, place, &made.ca).await
 }
 
 /// Has all webhooks trust who signed. Nothing is written where they do.
@@ -104,30 +113,22 @@ async fn trust(client: &Client, place: &Place, ca: &str) -> Result<(), String> {
 
 fn made(secret: &Secret) -> Option<Made> {
     let text = |name: &str| String::from_utf8(secret.data.as_ref()?.get(name)?.0.clone()).ok();
-    Some(Made { ca: text(CA)?, cert: text(CERT)?, key: text(KEY)? })
+    let until = text(UNTIL)?.parse().ok()?;
+    Some(Made { ca: text(CA)?, cert: text(CERT)?, key: text(KEY)?, host: text(HOST)?, until })
 }
 
 /// Whether a certificate is for this host and good for a while.
 fn is_good(made: &Made, host: &str, now: Timestamp) -> bool {
-    let Some(Ok(pem)) = Pem::iter_from_buffer(made.cert.as_bytes()).next() else { return false };
-    let Ok(certificate) = pem.parse_x509() else { return false };
-    let names = certificate.subject_alternative_name().ok().flatten();
-    let is_named = names.is_some_and(|names| {
-        let mut names = names.value.general_names.iter();
-        names.any(|name| matches!(name, x509_parser::prelude::GeneralName::DNSName(name) if *name == host))
-    });
-    let validity = certificate.validity();
-    let [from, until] = [validity.not_before, validity.not_after].map(|time| time.timestamp() as f64);
-    is_named && from <= now.seconds() && now.seconds() + LEFT < until
+    made.host == host && now.seconds() + LEFT < made.until
 }
 
-/// A new one. `before` are those who signed before; the newest of them is trusted on.
-fn make(host: &str, before: Option<String>, now: Timestamp) -> Result<Made, String> {
+/// A new one. Who signed the one before is trusted on, as long as that is good.
+fn make(host: &str, before: Option<Made>, now: Timestamp) -> Result<Made, String> {
     let build = || -> Result<Made, rcgen::Error> {
-        // An hour back: clocks of API servers differ from ours.
-        let now =
+        let begin =
             OffsetDateTime::from_unix_timestamp(now.seconds() as i64).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-        let (from, until) = (now - Duration::from_secs(3_600), now + Duration::from_secs_f64(GOOD));
+        // An hour back: clocks of API servers differ from ours.
+        let (from, until) = (begin - Duration::from_secs(3_600), begin + Duration::from_secs_f64(GOOD));
         let params = |names: &[String], called: &str| -> Result<CertificateParams, rcgen::Error> {
             let mut params = CertificateParams::new(names)?;
             (params.not_before, params.not_after) = (from, until);
@@ -144,27 +145,27 @@ fn make(host: &str, before: Option<String>, now: Timestamp) -> Result<Made, Stri
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate()?;
         let cert = server.signed_by(&key, &Issuer::new(authority, authority_key))?.pem();
-        Ok(Made { ca: newest, cert, key: key.serialize_pem() })
+        let until = until.unix_timestamp() as f64;
+        Ok(Made { ca: newest, cert, key: key.serialize_pem(), host: host.to_owned(), until })
     };
     let mut made = build().map_err(|error| format!("no certificate could be made: {error}"))?;
-    let before = before.unwrap_or_default();
-    if let Some(Ok(last)) = Pem::iter_from_buffer(before.as_bytes()).next()
-        && last.parse_x509().is_ok_and(|ca| ca.validity().not_after.timestamp() as f64 > now.seconds())
+    if let Some(before) = before.filter(|before| before.until > now.seconds())
+        && let Some(at) = before.ca.find(END)
     {
-        let end = "-----END CERTIFICATE-----";
-        if let Some(at) = before.find(end) {
-            made.ca.push_str(&before[..at + end.len()]);
-            made.ca.push('\n');
-        }
+        made.ca.push_str(&before.ca[..at + END.len()]);
+        made.ca.push('\n');
     }
     Ok(made)
 }
+
+/// What a certificate ends with.
+const END: &str = "-----END CERTIFICATE-----";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const HOST: &str = "larnax-operator.larnax.svc";
+    const NAME: &str = "larnax-operator.larnax.svc";
     const DAY: f64 = 86_400.0;
 
     fn at(days: f64) -> Timestamp {
@@ -177,24 +178,35 @@ mod tests {
 
     #[test]
     fn a_certificate_is_made_anew_a_month_before_its_end_and_the_last_authority_is_trusted_on() {
-        let first = make(HOST, None, at(0.0)).unwrap();
+        let first = make(NAME, None, at(0.0)).unwrap();
         assert_eq!(authorities(&first), 1);
-        assert!(is_good(&first, HOST, at(0.0)) && is_good(&first, HOST, at(59.0)));
-        assert!(!is_good(&first, HOST, at(61.0)) && !is_good(&first, HOST, at(-1.0)));
+        assert!(is_good(&first, NAME, at(0.0)) && is_good(&first, NAME, at(59.0)));
+        assert!(!is_good(&first, NAME, at(61.0)));
         assert!(!is_good(&first, "other.svc", at(0.0)), "for another host");
 
-        let second = make(HOST, Some(first.ca.clone()), at(61.0)).unwrap();
-        assert!(is_good(&second, HOST, at(61.0)) && second.ca.ends_with(&first.ca));
-        let third = make(HOST, Some(second.ca.clone()), at(122.0)).unwrap();
+        let second = make(NAME, Some(first.clone()), at(61.0)).unwrap();
+        assert!(is_good(&second, NAME, at(61.0)) && second.ca.ends_with(&first.ca));
+        let third = make(NAME, Some(second.clone()), at(122.0)).unwrap();
         assert_eq!((authorities(&second), authorities(&third)), (2, 2), "not more than the last one");
-        let late = make(HOST, Some(third.ca), at(400.0)).unwrap();
+        let late = make(NAME, Some(third), at(400.0)).unwrap();
         assert_eq!(authorities(&late), 1, "none that has ended");
     }
 
     #[test]
-    fn what_is_no_certificate_is_replaced() {
-        let made = Made { ca: "x".to_owned(), cert: "y".to_owned(), key: "z".to_owned() };
-        assert!(!is_good(&made, HOST, at(0.0)));
-        assert_eq!(authorities(&make(HOST, Some(made.ca), at(0.0)).unwrap()), 1);
+    fn what_is_kept_can_be_read_again_and_what_is_none_is_nothing() {
+        let first = make(NAME, None, at(0.0)).unwrap();
+        let secret = |until: &str| {
+            let data = [
+                (CA, first.ca.as_str()),
+                (CERT, &first.cert),
+                (KEY, &first.key),
+                (HOST, NAME),
+                (UNTIL, until),
+            ];
+            let data = data.map(|(name, text)| (name.to_owned(), ByteString(text.as_bytes().to_vec())));
+            Secret { data: Some(BTreeMap::from(data)), ..Secret::default() }
+        };
+        assert!(made(&secret(&first.until.to_string())) == Some(first.clone()));
+        assert!(made(&secret("soon")).is_none() && made(&Secret::default()).is_none());
     }
 }

@@ -7,13 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::{
-    Capabilities, Container, ContainerPort, DownwardAPIProjection, DownwardAPIVolumeFile, EnvVar,
-    EnvVarSource, HTTPGetAction, ObjectFieldSelector, Pod, Probe, ProjectedVolumeSource,
-    ResourceRequirements, SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount,
-    VolumeProjection,
-};
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use k8s_openapi::api::core::v1::Pod;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -59,7 +53,7 @@ pub struct Sidecar {
     /// How often metrics are collected.
     pub interval: String,
     /// What it may use, as in a container's `resources`.
-    pub resources: ResourceRequirements,
+    pub resources: Value,
     /// Larnax's own namespace.
     pub own_namespace: String,
 }
@@ -72,7 +66,53 @@ pub enum Verdict {
     /// It stays as it is, although an agent was asked for: what is wrong, for a person.
     Refuse(String),
     /// It gets an agent. What is wrong all the same, for a person.
-    Inject(Box<Pod>, Vec<String>),
+    Inject(Agent, Vec<String>),
+}
+
+/// An agent of its own: what is added to a pod.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Agent {
+    annotations: BTreeMap<&'static str, String>,
+    /// As the API has them: typed ones would weigh a megabyte, for all that pods may have.
+    container: Value,
+    volumes: [Value; 2],
+    native: bool,
+}
+
+impl Agent {
+    /// What is changed of a pod, as a JSON patch (RFC 6902): things are only added.
+    pub fn patch(&self, pod: &Pod) -> Value {
+        let mut operations = Vec::new();
+        let mut add = |path: String, value: Value| {
+            operations.push(json!({"op": "add", "path": path, "value": value}));
+        };
+        if pod.metadata.annotations.is_none() {
+            add("/metadata/annotations".to_owned(), json!({}));
+        }
+        for (name, value) in &self.annotations {
+            add(
+                format!("/metadata/annotations/{}", name.replace('~', "~0").replace('/', "~1")),
+                json!(value),
+            );
+        }
+        let spec = pod.spec.as_ref();
+        if spec.is_some_and(|spec| spec.volumes.is_none()) {
+            add("/spec/volumes".to_owned(), json!([]));
+        }
+        for volume in &self.volumes {
+            add("/spec/volumes/-".to_owned(), volume.clone());
+        }
+        if !self.native {
+            add("/spec/containers/-".to_owned(), self.container.clone());
+        } else {
+            if spec.is_some_and(|spec| spec.init_containers.is_none()) {
+                add("/spec/initContainers".to_owned(), json!([]));
+            }
+            // First: what the pod's own init containers do is seen, and they are not kept waiting, because it has no startup probe.
+            add("/spec/initContainers/0".to_owned(), self.container.clone());
+        }
+        Value::Array(operations)
+    }
 }
 
 /// The config map that a pod names for its agent.
@@ -146,13 +186,11 @@ pub fn decide(
     if let Some(image) = annotation(pod, &IMAGE).filter(|image| !is_image(image)) {
         problems.push(format!("`{image}` is no name of an image; the agent runs from the usual one"));
     }
-    let mut changed = pod.clone();
-    add_agent(&mut changed, namespace, sidecar, native, target, more);
+    let mut agent = agent(pod, namespace, sidecar, native, target, more);
     if !problems.is_empty() {
-        let annotations = changed.metadata.annotations.get_or_insert_default();
-        annotations.insert(PROBLEM.to_owned(), problems.join("; "));
+        agent.annotations.insert(PROBLEM, problems.join("; "));
     }
-    Verdict::Inject(Box::new(changed), problems)
+    Verdict::Inject(agent, problems)
 }
 
 /// The first of these annotations.
@@ -179,27 +217,21 @@ fn is_image(name: &str) -> bool {
     parts && tagged && path.chars().all(known)
 }
 
-fn add_agent(
-    pod: &mut Pod,
+fn agent(
+    pod: &Pod,
     namespace: &str,
     sidecar: &Sidecar,
     native: bool,
     target: Option<u16>,
     more: Value,
-) {
+) -> Agent {
     let port = free_port(pod);
-    let config = config(pod, namespace, sidecar, target, port, more);
-    let agent = container(pod, sidecar, native, port);
-    let annotations = pod.metadata.annotations.get_or_insert_default();
-    annotations.insert(CONFIG.to_owned(), config.to_string());
-    annotations.insert(CA.to_owned(), sidecar.ca.clone());
-    let spec = pod.spec.get_or_insert_default();
-    spec.volumes.get_or_insert_default().extend(volumes(sidecar));
-    if native {
-        // First: what the pod's own init containers do is seen, and they are not kept waiting, because it has no startup probe.
-        spec.init_containers.get_or_insert_default().insert(0, agent);
-    } else {
-        spec.containers.push(agent);
+    let config = config(pod, namespace, sidecar, target, port, more).to_string();
+    Agent {
+        annotations: BTreeMap::from([(CONFIG, config), (CA, sidecar.ca.clone())]),
+        container: container(pod, sidecar, native, port),
+        volumes: volumes(sidecar),
+        native,
     }
 }
 
@@ -257,90 +289,48 @@ fn config(
     Value::Object(config)
 }
 
-fn container(pod: &Pod, sidecar: &Sidecar, native: bool, port: i32) -> Container {
-    let field = |name: &str, path: &str| EnvVar {
-        name: name.to_owned(),
-        value_from: Some(EnvVarSource {
-            field_ref: Some(ObjectFieldSelector { field_path: path.to_owned(), ..Default::default() }),
-            ..Default::default()
-        }),
-        ..Default::default()
-    };
-    let mount = |name: &str, path: &str, read_only: bool| VolumeMount {
-        name: name.to_owned(),
-        mount_path: path.to_owned(),
-        read_only: Some(read_only),
-        ..Default::default()
-    };
-    Container {
-        name: CONTAINER.to_owned(),
-        image: Some(
-            annotation(pod, &IMAGE).filter(|image| is_image(image)).unwrap_or(&sidecar.image).to_owned(),
-        ),
-        image_pull_policy: Some(sidecar.pull_policy.clone()),
-        args: Some(vec![format!("--config={FOLDER}/larnax.yaml")]),
-        env: Some(vec![field("POD_NAME", "metadata.name"), field("NODE_NAME", "spec.nodeName")]),
-        ports: Some(vec![ContainerPort {
-            name: Some("larnax".to_owned()),
-            container_port: port,
-            ..Default::default()
-        }]),
-        resources: Some(sidecar.resources.clone()),
-        restart_policy: native.then(|| "Always".to_owned()),
+fn container(pod: &Pod, sidecar: &Sidecar, native: bool, port: i32) -> Value {
+    let field =
+        |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
+    let mut container = json!({
+        "name": CONTAINER,
+        "image": annotation(pod, &IMAGE).filter(|image| is_image(image)).unwrap_or(&sidecar.image),
+        "imagePullPolicy": sidecar.pull_policy,
+        "args": [format!("--config={FOLDER}/larnax.yaml")],
+        "env": [field("POD_NAME", "metadata.name"), field("NODE_NAME", "spec.nodeName")],
+        "ports": [{"name": "larnax", "containerPort": port}],
+        "resources": sidecar.resources,
         // No readiness probe: whether the application takes requests must not depend on who watches it.
-        liveness_probe: Some(Probe {
-            http_get: Some(HTTPGetAction {
-                path: Some("/-/healthy".to_owned()),
-                port: IntOrString::Int(port),
-                ..Default::default()
-            }),
-            initial_delay_seconds: Some(10),
-            ..Default::default()
-        }),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), ..Default::default() }),
-            read_only_root_filesystem: Some(true),
-            run_as_non_root: Some(true),
-            run_as_user: Some(65_532),
-            run_as_group: Some(65_532),
-            ..Default::default()
-        }),
-        volume_mounts: Some(vec![
-            mount(VOLUMES[0], FOLDER, true),
-            mount(VOLUMES[1], "/var/lib/larnax", false),
-        ]),
-        ..Default::default()
+        "livenessProbe": {"httpGet": {"path": "/-/healthy", "port": port}, "initialDelaySeconds": 10},
+        "securityContext": {
+            "allowPrivilegeEscalation": false,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": true,
+            "runAsNonRoot": true,
+            "runAsUser": 65_532,
+            "runAsGroup": 65_532,
+        },
+        "volumeMounts": [
+            {"name": VOLUMES[0], "mountPath": FOLDER, "readOnly": true},
+            {"name": VOLUMES[1], "mountPath": "/var/lib/larnax"},
+        ],
+    });
+    if native {
+        container["restartPolicy"] = json!("Always");
     }
+    container
 }
 
-fn volumes(sidecar: &Sidecar) -> [Volume; 2] {
-    let file = |name: &str, annotation: &str| DownwardAPIVolumeFile {
-        path: name.to_owned(),
-        field_ref: Some(ObjectFieldSelector {
-            field_path: format!("metadata.annotations['{annotation}']"),
-            ..Default::default()
-        }),
-        ..Default::default()
-    };
-    let files = DownwardAPIProjection { items: Some(vec![file("larnax.yaml", CONFIG), file("ca.crt", CA)]) };
-    let token = ServiceAccountTokenProjection {
-        audience: Some(sidecar.audience.clone()),
-        expiration_seconds: Some(3_600),
-        path: "token".to_owned(),
-    };
-    let sources = vec![
-        VolumeProjection { downward_api: Some(files), ..Default::default() },
-        VolumeProjection { service_account_token: Some(token), ..Default::default() },
-    ];
+fn volumes(sidecar: &Sidecar) -> [Value; 2] {
+    let file = |name: &str, annotation: &str| json!({"path": name, "fieldRef": {"fieldPath": format!("metadata.annotations['{annotation}']")}});
+    let files = json!({"downwardAPI": {"items": [file("larnax.yaml", CONFIG), file("ca.crt", CA)]}});
+    let token = json!({
+        "serviceAccountToken": {"audience": sidecar.audience, "expirationSeconds": 3_600, "path": "token"},
+    });
     [
-        Volume {
-            name: VOLUMES[0].to_owned(),
-            // The agent's user is not the pod's, whose group may be none: what is projected is for all to read.
-            projected: Some(ProjectedVolumeSource { sources: Some(sources), default_mode: Some(0o444) }),
-            ..Default::default()
-        },
-        Volume { name: VOLUMES[1].to_owned(), empty_dir: Some(Default::default()), ..Default::default() },
+        // The agent's user is not the pod's, whose group may be none: what is projected is for all to read.
+        json!({"name": VOLUMES[0], "projected": {"sources": [files, token], "defaultMode": 0o444}}),
+        json!({"name": VOLUMES[1], "emptyDir": {}}),
     ]
 }
 
@@ -356,7 +346,7 @@ mod tests {
             ca: "-----BEGIN CERTIFICATE-----\n".to_owned(),
             audience: "larnax".to_owned(),
             interval: "5s".to_owned(),
-            resources: ResourceRequirements::default(),
+            resources: json!({}),
             own_namespace: "larnax".to_owned(),
         }
     }
@@ -380,9 +370,15 @@ mod tests {
         decide(&pod(change), "shop", &sidecar(), true, None)
     }
 
-    fn injected(verdict: Verdict) -> (Pod, Vec<String>) {
-        match verdict {
-            Verdict::Inject(pod, problems) => (*pod, problems),
+    /// What becomes of a pod that gets an agent.
+    fn changed(before: &Pod, native: bool, more: Option<Result<Value, String>>) -> (Pod, Vec<String>) {
+        match decide(before, "shop", &sidecar(), native, more) {
+            Verdict::Inject(agent, problems) => {
+                let mut after = serde_json::to_value(before).unwrap();
+                let patch: json_patch::Patch = serde_json::from_value(agent.patch(before)).unwrap();
+                json_patch::patch(&mut after, &patch).unwrap();
+                (serde_json::from_value(after).unwrap(), problems)
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -397,7 +393,7 @@ mod tests {
 
     #[test]
     fn the_agent_scrapes_its_neighbour_over_loopback_and_is_no_one_elses_image_user_or_root() {
-        let (changed, problems) = injected(decided(|_| {}));
+        let (changed, problems) = changed(&pod(|_| {}), true, None);
         assert_eq!(problems, [""; 0]);
         let spec = changed.spec.as_ref().unwrap();
         assert_eq!(spec.containers.len(), 1, "the pod's own stay as they are");
@@ -419,13 +415,13 @@ mod tests {
 
     #[test]
     fn who_has_an_agent_gets_no_second_one() {
-        let (changed, _) = injected(decided(|_| {}));
+        let (changed, _) = changed(&pod(|_| {}), true, None);
         assert_eq!(decide(&changed, "shop", &sidecar(), true, None), Verdict::Leave("it has one"));
     }
 
     #[test]
     fn a_cluster_without_native_sidecars_gets_a_plain_container_and_its_jobs_get_none() {
-        let (changed, _) = injected(decide(&pod(|_| {}), "shop", &sidecar(), false, None));
+        let (changed, _) = changed(&pod(|_| {}), false, None);
         let spec = changed.spec.unwrap();
         assert_eq!(
             spec.containers.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(),
@@ -460,7 +456,7 @@ mod tests {
         };
         assert!(matches!(decided(two), Verdict::Refuse(why) if why.contains("prometheus.io/port")));
         let own = json!({"scrape_configs": [{"job_name": "mine", "static_configs": [{"targets": ["127.0.0.1:80"]}]}]});
-        let (changed, _) = injected(decide(&pod(two), "shop", &sidecar(), true, Some(Ok(own))));
+        let (changed, _) = changed(&pod(two), true, Some(Ok(own)));
         let config = config_of(&changed);
         assert_eq!(config["scrape_configs"].as_array().unwrap().len(), 1);
         assert_eq!(config["listen"], "0.0.0.0:7677", "7676 is taken");
@@ -469,7 +465,7 @@ mod tests {
     #[test]
     fn a_config_map_says_more_but_not_where_the_hub_is() {
         let more = json!({"interval": "1s", "detect": {"warmup": "1m"}, "hub": {"url": "http://elsewhere:1"}, "listen": "0.0.0.0:1"});
-        let (changed, _) = injected(decide(&pod(|_| {}), "shop", &sidecar(), true, Some(Ok(more))));
+        let (changed, _) = changed(&pod(|_| {}), true, Some(Ok(more)));
         let config = config_of(&changed);
         assert_eq!((&config["interval"], &config["detect"]["warmup"]), (&json!("1s"), &json!("1m")));
         assert_eq!(config["hub"]["url"], "https://larnax-hub.larnax.svc:7677");
@@ -480,7 +476,7 @@ mod tests {
     fn what_is_wrong_with_what_was_asked_is_told_and_the_pod_gets_an_agent_all_the_same() {
         let missing = "there is no config map `x`".to_owned();
         let image = pod(|pod| annotate(pod, "deucalion-sidecar-image", "Not An Image"));
-        let (changed, problems) = injected(decide(&image, "shop", &sidecar(), true, Some(Err(missing))));
+        let (changed, problems) = changed(&image, true, Some(Err(missing)));
         assert!(problems[0].contains("`x`") && problems[1].contains("Not An Image"), "{problems:?}");
         assert!(changed.metadata.annotations.unwrap()[PROBLEM].contains("Not An Image"));
         let agent = &changed.spec.unwrap().init_containers.unwrap()[0];

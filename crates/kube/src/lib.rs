@@ -10,6 +10,8 @@
 //! | [`pod`] | what a pod says of how it is scraped |
 //! | [`targets`] | the targets of each node, kept as pods come and go |
 //! | [`server`] | what agents ask |
+//! | [`cluster`] | what the hub is told: which pod runs on which node, what was rolled out |
+//! | [`tell`] | telling it |
 //! | [`inject`] | whether a pod gets an agent of its own, and what it then looks like |
 //! | [`webhook`] | what the API server asks before a pod is made |
 //! | [`certificate`] | what the API server is shown, made anew in time |
@@ -18,11 +20,13 @@
 
 pub mod callers;
 pub mod certificate;
+pub mod cluster;
 pub mod inject;
 pub mod missed;
 pub mod pod;
 pub mod server;
 pub mod targets;
+pub mod tell;
 pub mod webhook;
 
 use std::cell::{Cell, RefCell};
@@ -40,9 +44,11 @@ use larnax_serve::Certificate;
 use tokio::time::{Instant, sleep};
 
 use certificate::Place;
+use cluster::Cluster;
 use inject::Sidecar;
-use missed::{Missed, Told};
+use missed::Missed;
 use targets::{Seen, Targets};
+use tell::Told;
 use webhook::{ReadConfig, Webhook};
 
 /// How many pods are asked for at once at the beginning.
@@ -71,8 +77,10 @@ pub enum OperatorError {
 pub struct Operator {
     client: Client,
     targets: Rc<RefCell<Targets>>,
+    cluster: RefCell<Cluster>,
     missed: Rc<RefCell<Missed>>,
     injector: Option<Injector>,
+    told: Option<Told>,
 }
 
 /// What it takes to give pods an agent of their own.
@@ -91,7 +99,19 @@ impl Operator {
     /// When there is none, or its certificates can't be read.
     pub async fn create() -> Result<Self, OperatorError> {
         let client = Client::try_from(kube::Config::infer().await?)?;
-        Ok(Self { client, targets: Rc::default(), missed: Rc::default(), injector: None })
+        Ok(Self {
+            client,
+            targets: Rc::default(),
+            cluster: RefCell::default(),
+            missed: Rc::default(),
+            injector: None,
+            told: None,
+        })
+    }
+
+    /// Tells a hub of the cluster as well.
+    pub fn tell(&mut self, hub: Told) {
+        self.told = Some(hub);
     }
 
     /// What answers agents.
@@ -117,7 +137,14 @@ impl Operator {
     }
 
     /// Watches pods until it is dropped. While the cluster can't be reached, what was known last holds.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
+        match self.told.take() {
+            Some(hub) => tokio::join!(self.watch(), hub.run(&self.cluster)).0,
+            None => self.watch().await,
+        }
+    }
+
+    async fn watch(&self) {
         let mut pods = pin!(watched::<Pod>(&self.client));
         let Some(injector) = &self.injector else {
             while let Some(event) = pods.next().await {
@@ -159,6 +186,7 @@ impl Operator {
                 return None;
             }
         };
+        self.cluster.borrow_mut().see(&seen);
         self.targets.borrow_mut().see(seen);
         there
     }
@@ -186,7 +214,7 @@ impl Operator {
 
     async fn report(&self, injector: &Injector, pod: &Pod) {
         let told = self.missed.borrow_mut().see(pod, &injector.sidecar, injector.native.get());
-        let Some(Told { reason, message }) = told else { return };
+        let Some(missed::Told { reason, message }) = told else { return };
         let (namespace, name) = pod::name(pod);
         tracing::warn!(pod = format!("{namespace}/{name}"), reason, "{message}");
         let event = Event {

@@ -32,6 +32,20 @@ pub struct Opted {
     pub group: Result<Group, String>,
 }
 
+/// The node of a pod that is watched: by the agent of its node, or by one of its own.
+pub fn node_of_watched(pod: &Pod) -> Option<&str> {
+    let annotations = pod.metadata.annotations.as_ref()?;
+    let asks = annotations.get("prometheus.io/scrape").map(String::as_str) == Some("true");
+    let node = pod.spec.as_ref()?.node_name.as_deref()?;
+    ((asks || has_agent(pod)) && !has_ended(pod)).then_some(node)
+}
+
+/// Whether nothing of it runs any more, or soon won't.
+fn has_ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    phase.is_some_and(|phase| ENDED.contains(&phase)) || pod.metadata.deletion_timestamp.is_some()
+}
+
 /// What a pod that runs somewhere and has opted in says; none of every other pod, nor of one that has an agent of its own.
 pub fn opted(pod: &Pod) -> Option<Opted> {
     let annotations = pod.metadata.annotations.as_ref()?;
@@ -41,12 +55,10 @@ pub fn opted(pod: &Pod) -> Option<Opted> {
     if has_agent(pod) {
         return None;
     }
-    let status = pod.status.as_ref()?;
-    let ended = status.phase.as_deref().is_some_and(|phase| ENDED.contains(&phase));
-    if ended || pod.metadata.deletion_timestamp.is_some() {
+    if has_ended(pod) {
         return None;
     }
-    let (node, address) = (pod.spec.as_ref()?.node_name.clone()?, status.pod_ip.as_deref()?);
+    let (node, address) = (pod.spec.as_ref()?.node_name.clone()?, pod.status.as_ref()?.pod_ip.as_deref()?);
     let group = metrics_port(pod).map(|port| group(pod, &node, address, port));
     Some(Opted { node, group })
 }
@@ -124,7 +136,7 @@ pub fn metrics_port(pod: &Pod) -> Result<u16, String> {
 
 /// What the pod is one of: kind and name. A replica set that belongs to a deployment has its name, without the hash of
 /// the pods' template.
-fn workload(pod: &Pod) -> Option<(String, &str)> {
+pub fn workload(pod: &Pod) -> Option<(String, &str)> {
     let owner =
         pod.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))?;
     let hash = pod.metadata.labels.as_ref().and_then(|labels| labels.get("pod-template-hash"));

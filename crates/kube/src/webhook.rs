@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use json_patch::Patch;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::core::DynamicObject;
 use kube::core::admission::{
@@ -81,14 +82,14 @@ impl Webhook {
                 tracing::warn!(pod = whose(), problem, "no agent");
                 response.warnings = Some(vec![format!("larnax: {problem}")]);
             }
-            Verdict::Inject(changed, problems) => {
-                let before = serde_json::to_value(pod);
-                let after = serde_json::to_value(&changed);
-                if let (Ok(before), Ok(after)) = (before, after) {
-                    match response.clone().with_patch(json_patch::diff(&before, &after)) {
-                        Ok(patched) => response = patched,
-                        Err(error) => tracing::warn!(pod = whose(), %error, "no patch"),
-                    }
+            Verdict::Inject(agent, problems) => {
+                let patch =
+                    serde_json::from_value::<Patch>(agent.patch(pod)).map_err(|error| error.to_string());
+                let patched = patch
+                    .and_then(|patch| response.clone().with_patch(patch).map_err(|error| error.to_string()));
+                match patched {
+                    Ok(patched) => response = patched,
+                    Err(error) => tracing::warn!(pod = whose(), error, "no patch"),
                 }
                 tracing::info!(pod = whose(), problems = problems.join("; "), "an agent of its own");
                 response.warnings =

@@ -5,9 +5,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use larnax_http::{Auth, Client, ClientOptions, SecretSource, TlsOptions};
 use larnax_kube::Operator;
 use larnax_kube::certificate::Place;
 use larnax_kube::inject::Sidecar;
+use larnax_kube::tell::Told;
 use larnax_serve::{Certificate, Door};
 use larnax_spec::{Config, Listen, Secret};
 use serde::Deserialize;
@@ -51,8 +53,14 @@ pub(crate) struct OperatorArgs {
     /// Where the API server asks about new pods
     #[arg(long, default_value = "0.0.0.0:9443", value_name = "ADDR", requires = "inject")]
     inject_listen: Listen,
+    /// A hub that is told which pod runs on which node, and what was rolled out
+    #[arg(long, value_name = "URL")]
+    hub: Option<String>,
+    /// A file with the token that the hub wants
+    #[arg(long, value_name = "FILE", requires = "hub")]
+    hub_token_file: Option<PathBuf>,
     /// The authority that the hub's certificate is from, PEM
-    #[arg(long, value_name = "FILE", requires = "inject")]
+    #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
 }
 
@@ -77,6 +85,17 @@ fn inject_from(file: &Path, ca_file: &Path) -> anyhow::Result<Inject> {
 fn read_config(text: &str) -> Result<serde_json::Value, String> {
     Config::from_yaml(text, "larnax.yaml").map_err(|errors| errors.to_string())?;
     serde_saphyr::from_str(text).map_err(|error| error.to_string())
+}
+
+/// How a hub is told of the cluster.
+fn told(hub: &str, token_file: Option<PathBuf>, ca_file: Option<PathBuf>) -> anyhow::Result<Told> {
+    let auth = match token_file {
+        Some(file) => Auth::bearer(SecretSource::File(file)),
+        None => Auth::None,
+    };
+    let tls = TlsOptions { ca_file, ..TlsOptions::default() };
+    let client = Client::new(ClientOptions { auth, tls, ..ClientOptions::default() })?;
+    Ok(Told::new(hub, client)?)
 }
 
 /// Runs until it is told to stop.
@@ -130,6 +149,9 @@ async fn run(args: OperatorArgs) -> anyhow::Result<()> {
             content_types: &[],
         };
         tokio::task::spawn_local(larnax_serve::serve(asked, door, webhook));
+    }
+    if let Some(hub) = &args.hub {
+        operator.tell(told(hub, args.hub_token_file, args.ca_file).context("--hub")?);
     }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

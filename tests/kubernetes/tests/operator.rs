@@ -1,4 +1,4 @@
-//! What the operator tells agents of a cluster's pods. The pods stand in the API of a real control plane; nobody runs them.
+//! What the operator tells agents and the hub of a cluster's pods. The pods stand in the API of a real control plane; nobody runs them.
 
 #![cfg(feature = "with-cluster")]
 #![allow(clippy::unwrap_used, reason = "an error fails the test")]
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use larnax_test_kubernetes::Cluster;
 use larnax_test_peers::{Agent, Process, eventually};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -94,4 +94,61 @@ fn the_agent_of_each_node_watches_its_pods_that_opted_in_also_while_the_operator
     pod(&cluster, "web", "n1", true, target.address());
     let (_operating, _) = operator(&cluster, address, folder.path());
     eventually("what has changed meanwhile", SOON, || (watched(&first) == ["pod/shop/web"]).then_some(()));
+}
+
+#[test]
+fn the_hub_hears_which_pod_runs_on_which_node_and_what_was_rolled_out() {
+    let Some(cluster) = Cluster::control_plane() else { return };
+    cluster.create_namespace("shop");
+    cluster.apply("apiVersion: v1\nkind: Node\nmetadata: {name: n1}\n");
+    let folder = tempfile::tempdir().unwrap();
+    let hub = Agent::start("larnax", &["hub"]);
+    // An owner that no controller looks after: a replica set would take its pods away.
+    cluster.kubectl(&["create", "configmap", "pay", "--namespace=shop"]);
+    let owner = cluster.kubectl(&[
+        "get",
+        "configmap",
+        "pay",
+        "--namespace=shop",
+        "--output=jsonpath={.metadata.uid}",
+    ]);
+    let version = |hash: &str| {
+        let name = format!("pay-{hash}-x");
+        let owner =
+            json!({"kind": "ConfigMap", "name": "pay", "controller": true, "apiVersion": "v1", "uid": owner});
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {
+                "name": name, "namespace": "shop", "annotations": {"prometheus.io/scrape": "true"},
+                "labels": {"pod-template-hash": hash}, "ownerReferences": [owner],
+            },
+            "spec": {"nodeName": "n1", "containers": [{"name": "pay", "image": format!("pay:{hash}")}]},
+        });
+        cluster.apply(&pod.to_string());
+    };
+    version("1");
+    let mut command = Command::new(Agent::program("larnax"));
+    command.args(["operator", "--listen=127.0.0.1:0", &format!("--hub=http://{}", hub.address())]);
+    command.env("KUBECONFIG", cluster.kubeconfig());
+    let mut process = Process::start("telling", command, folder.path());
+    process.listening();
+    let edges = || hub.json("/api/v1/topology")["edges"].clone();
+    let runs = |hash: &str| json!({"from": format!("pod/shop/pay-{hash}-x"), "to": "node/local/n1", "kind": "runs_on"});
+    eventually("the first pod", SOON, || (edges() == json!([runs("1")])).then_some(()));
+
+    // Pods of one second are of one version to the API's clock.
+    std::thread::sleep(Duration::from_secs(2));
+    version("2");
+    eventually("both pods", SOON, || (edges() == json!([runs("1"), runs("2")])).then_some(()));
+    let changes = || {
+        let events = hub.json("/api/v1/events?after=0&limit=100");
+        let events = events["events"].as_array().unwrap().iter().map(|one| one["event"].clone());
+        events.filter(|event| event["type"] == "io.larnax.change.v1").collect::<Vec<_>>()
+    };
+    eventually("the rollout", SOON, || (changes().len() == 1).then_some(()));
+    assert_eq!(changes()[0]["subject"], "pod/shop/pay-2-x");
+    assert_eq!(changes()[0]["data"]["text"], "configmap/pay: pay:2");
+
+    cluster.kubectl(&["delete", "pod", "pay-1-x", "--namespace=shop", "--force", "--grace-period=0"]);
+    eventually("the one that is left", SOON, || (edges() == json!([runs("2")])).then_some(()));
 }
