@@ -11,6 +11,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PostParams};
+use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Client};
 use larnax_core::Timestamp;
 use larnax_serve::Certificate;
@@ -95,15 +96,17 @@ pub async fn keep(client: &Client, place: &Place, shown: &Certificate, now: Time
 /// Has all webhooks trust who signed. Nothing is written where they do.
 async fn trust(client: &Client, place: &Place, ca: &str) -> Result<(), String> {
     let name = &place.webhooks;
-    let all: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+    // Not as what it is: of all that such a configuration says two fields are needed.
+    let kind = ApiResource::erase::<MutatingWebhookConfiguration>(&());
+    let all: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
     let configuration = all.get(name).await.map_err(|error| format!("the webhooks {name}: {error}"))?;
-    let ca = ByteString(ca.as_bytes().to_vec());
-    let webhooks = configuration.webhooks.unwrap_or_default();
-    if webhooks.iter().all(|webhook| webhook.client_config.ca_bundle.as_ref() == Some(&ca)) {
+    let ca = json!(ByteString(ca.as_bytes().to_vec()));
+    let webhooks = configuration.data["webhooks"].as_array().map_or(&[][..], Vec::as_slice);
+    if webhooks.iter().all(|webhook| webhook["clientConfig"]["caBundle"] == ca) {
         return Ok(());
     }
     let changed =
-        webhooks.iter().map(|webhook| json!({"name": webhook.name, "clientConfig": {"caBundle": ca}}));
+        webhooks.iter().map(|webhook| json!({"name": webhook["name"], "clientConfig": {"caBundle": ca}}));
     let patch = Patch::Strategic(json!({"webhooks": changed.collect::<Vec<_>>()}));
     let patched = all.patch(name, &Default::default(), &patch).await;
     patched.map_err(|error| format!("the webhooks {name} can't be changed: {error}"))?;

@@ -36,6 +36,7 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::core::PartialObjectMeta;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource};
@@ -152,7 +153,7 @@ impl Operator {
             }
             return;
         };
-        let mut namespaces = pin!(watched::<Namespace>(&self.client));
+        let mut namespaces = pin!(watched::<PartialObjectMeta<Namespace>>(&self.client));
         let mut look = pin!(sleep(Duration::ZERO));
         loop {
             tokio::select! {
@@ -192,13 +193,17 @@ impl Operator {
     }
 
     /// A namespace that asks for something else than before asks it for the pods that are there, too.
-    async fn see_namespace(&self, injector: &Injector, event: watcher::Result<watcher::Event<Namespace>>) {
+    async fn see_namespace(
+        &self,
+        injector: &Injector,
+        event: watcher::Result<watcher::Event<PartialObjectMeta<Namespace>>>,
+    ) {
         let namespace = match event {
             Ok(watcher::Event::Apply(namespace) | watcher::Event::InitApply(namespace)) => namespace,
             Ok(_) => return,
             Err(error) => return tracing::warn!(%error, "the namespaces of the cluster can't be watched"),
         };
-        if !self.missed.borrow_mut().see_namespace(&namespace) {
+        if !self.missed.borrow_mut().see_namespace(&namespace.metadata) {
             return;
         }
         let name = namespace.metadata.name.unwrap_or_default();

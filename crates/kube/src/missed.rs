@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::inject::{ASKED, PROBLEM, Sidecar, Verdict, decide, has_agent};
 
@@ -31,11 +32,11 @@ pub struct Missed {
 
 impl Missed {
     /// A namespace is there, new or changed; whether it asks for something else than before.
-    pub fn see_namespace(&mut self, namespace: &Namespace) -> bool {
-        let labels = namespace.metadata.labels.as_ref();
+    pub fn see_namespace(&mut self, namespace: &ObjectMeta) -> bool {
+        let labels = namespace.labels.as_ref();
         let said = LABELS.iter().find_map(|name| labels?.get(*name));
         let asked = said.map(|said| said == "enabled");
-        let before = self.asked.insert(namespace.metadata.name.clone().unwrap_or_default(), asked);
+        let before = self.asked.insert(namespace.name.clone().unwrap_or_default(), asked);
         before.flatten() != asked
     }
 
@@ -100,8 +101,8 @@ mod tests {
 
     use super::*;
 
-    fn namespace(name: &str, labels: &Value) -> Namespace {
-        serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}})).unwrap()
+    fn namespace(name: &str, labels: &Value) -> ObjectMeta {
+        serde_json::from_value(json!({"name": name, "labels": labels})).unwrap()
     }
 
     fn pod(change: impl FnOnce(&mut Value)) -> Pod {

@@ -49,9 +49,9 @@ impl Webhook {
     }
 
     async fn review(&self, body: &[u8]) -> Answer {
-        let request = serde_json::from_slice::<AdmissionReview<Pod>>(body)
+        let request = serde_json::from_slice::<AdmissionReview<DynamicObject>>(body)
             .map_err(|error| error.to_string())
-            .and_then(|review| -> Result<AdmissionRequest<Pod>, _> {
+            .and_then(|review| -> Result<AdmissionRequest<DynamicObject>, _> {
                 review.try_into().map_err(|error: ConvertAdmissionReviewError| error.to_string())
             });
         match request {
@@ -62,13 +62,20 @@ impl Webhook {
         }
     }
 
-    async fn answered(&self, request: &AdmissionRequest<Pod>) -> AdmissionReview<DynamicObject> {
+    async fn answered(&self, request: &AdmissionRequest<DynamicObject>) -> AdmissionReview<DynamicObject> {
         let mut response = AdmissionResponse::from(request);
-        let (Operation::Create, Some(pod)) = (&request.operation, &request.object) else {
+        let (Operation::Create, Some(object)) = (&request.operation, &request.object) else {
             return response.into_review();
         };
+        let pod = match pod(object) {
+            Ok(pod) => pod,
+            Err(problem) => {
+                tracing::warn!(problem, "what is to be made is no pod");
+                return response.into_review();
+            }
+        };
         let namespace = request.namespace.as_deref().unwrap_or_default();
-        let more = match config_map(pod) {
+        let more = match config_map(&pod) {
             Some(name) => Some(self.more(namespace, name).await),
             None => None,
         };
@@ -76,7 +83,7 @@ impl Webhook {
             let name = pod.metadata.name.as_deref().or(pod.metadata.generate_name.as_deref());
             format!("{namespace}/{}", name.unwrap_or_default())
         };
-        match decide(pod, namespace, &self.sidecar, self.native.get(), more) {
+        match decide(&pod, namespace, &self.sidecar, self.native.get(), more) {
             Verdict::Leave(why) => tracing::debug!(pod = whose(), why, "left as it is"),
             Verdict::Refuse(problem) => {
                 tracing::warn!(pod = whose(), problem, "no agent");
@@ -84,7 +91,7 @@ impl Webhook {
             }
             Verdict::Inject(agent, problems) => {
                 let patch =
-                    serde_json::from_value::<Patch>(agent.patch(pod)).map_err(|error| error.to_string());
+                    serde_json::from_value::<Patch>(agent.patch(&pod)).map_err(|error| error.to_string());
                 let patched = patch
                     .and_then(|patch| response.clone().with_patch(patch).map_err(|error| error.to_string()));
                 match patched {
@@ -111,6 +118,13 @@ impl Webhook {
         let text = text.ok_or_else(|| format!("the config map `{name}` has no key `{KEY}`; {instead}"))?;
         (self.read)(text).map_err(|problem| format!("the config map `{name}`: {problem}; {instead}"))
     }
+}
+
+/// By its text: so it is read by the same code as what is watched. Reading it out of a review would need all of that once more, a quarter
+/// of a megabyte.
+fn pod(object: &DynamicObject) -> Result<Pod, String> {
+    let text = serde_json::to_string(object).map_err(|error| error.to_string())?;
+    serde_json::from_str(&text).map_err(|error| error.to_string())
 }
 
 impl Handler for Webhook {

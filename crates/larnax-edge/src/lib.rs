@@ -186,7 +186,7 @@ pub fn start_log() -> anyhow::Result<()> {
     let level = match std::env::var(larnax_spec::env::LOG) {
         Ok(text) if !text.is_empty() => text
             .parse::<tracing::Level>()
-            .map_err(|_| anyhow::anyhow!("LARNAX_LOG={text}: expected error, warn, info, debug or trace"))?,
+            .map_err(|_| anyhow::anyhow!("LARNAX_LOG={text}: expected error, warn, info or debug"))?,
         _ => tracing::Level::INFO,
     };
     tracing_subscriber::fmt()
