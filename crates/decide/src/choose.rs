@@ -16,6 +16,8 @@ const HOPE: f64 = 0.5;
 const NOT_WORSE: f64 = 0.9;
 /// Where nothing is recommended, it is expected to bring more than this.
 const HELPS: f64 = 0.05;
+/// What was done so often and never helped is in vain: once may have been bad luck, or something else that was wrong besides.
+const IN_VAIN: u64 = 2;
 /// After so long without recovery an action is taken not to have helped.
 pub const GIVEN_UP: Duration = Duration::from_secs(300);
 
@@ -67,6 +69,13 @@ pub struct Ranked {
     pub may_be_tried: bool,
 }
 
+impl Ranked {
+    /// Whether it was done for this pattern, more than once, and never helped.
+    pub fn is_in_vain(&self) -> bool {
+        self.helped == 0 && self.outcomes >= IN_VAIN
+    }
+}
+
 /// What came of actions, for each pattern.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Experience(BTreeMap<String, BTreeMap<String, Arm>>);
@@ -98,9 +107,13 @@ impl Experience {
         };
         let mut ranked: Vec<Ranked> = all.into_iter().map(ranked).collect();
         let hoped = |one: &Ranked| one.expected.mean + HOPE * one.expected.error;
+        let something_helped = ranked.iter().any(|one| one.helped > 0);
+        // An expert's word outweighs many outcomes; what has helped here at all comes before what he was wrong about here.
+        let last = |one: &Ranked| something_helped && one.is_in_vain();
         ranked.sort_by(|a, b| {
             let tried = b.may_be_tried.cmp(&a.may_be_tried);
-            hoped(b).total_cmp(&hoped(a)).then(tried).then_with(|| a.action.cmp(&b.action))
+            let best = last(a).cmp(&last(b)).then_with(|| hoped(b).total_cmp(&hoped(a)));
+            best.then(tried).then_with(|| a.action.cmp(&b.action))
         });
         ranked
     }
@@ -194,6 +207,27 @@ mod tests {
         (0..3).for_each(|_| experience.learn("U-1", &remedies[0], SITUATION, -0.2, None));
         assert_eq!(first(&experience, &remedies), "scale");
         assert_eq!(experience.rank("U-2", &remedies, SITUATION)[0].outcomes, 0, "another pattern");
+    }
+
+    #[test]
+    fn what_has_helped_comes_before_what_an_expert_was_twice_wrong_about() {
+        let remedies =
+            [remedy("restart", true, Risk::Disruptive), remedy("roll-back", false, Risk::Disruptive)];
+        let mut experience = Experience::default();
+        experience.learn("U-1", &remedies[0], SITUATION, -0.007, None);
+        experience.learn("U-1", &remedies[1], SITUATION, 0.85, Some(44.0));
+        assert!(!experience.rank("U-1", &remedies, SITUATION)[0].is_in_vain());
+        experience.learn("U-1", &remedies[0], SITUATION, -0.007, None);
+        // Also where it was in vain itself once: it was taken for something else that looks alike.
+        experience.learn("U-1", &remedies[1], SITUATION, -0.007, None);
+        let ranked = experience.rank("U-1", &remedies, SITUATION);
+        assert!(ranked[0].action == "roll-back" && ranked[1].is_in_vain(), "{ranked:?}");
+        (0..3).for_each(|_| experience.learn("U-2", &remedies[0], SITUATION, -0.007, None));
+        assert_eq!(
+            experience.rank("U-2", &remedies, SITUATION)[0].action,
+            "restart",
+            "nothing has helped there yet"
+        );
     }
 
     #[test]

@@ -96,13 +96,12 @@ impl Plans {
             undone: None,
             outcome: None,
         };
-        let (proposals, may_be_tried) = self.proposals(&plan, incident, &matter.offers);
+        let (proposals, doubt) = self.proposals(&plan, incident, &matter.offers);
         plan.proposals = proposals;
         let best = plan.proposals.first()?;
         let mut answer = self.ask(&plan, best, false, now);
-        if !may_be_tried && answer == Answer::Act {
-            answer =
-                Answer::Ask(vec![format!("nobody recommends `{}` for this, and it isn't safe", best.action)]);
+        if let Some(doubt) = doubt.filter(|_| answer == Answer::Act) {
+            answer = Answer::Ask(vec![doubt]);
         }
         match answer {
             Answer::Act => self.begin(&mut plan, BY_POLICY, now),
@@ -163,8 +162,13 @@ impl Plans {
         )
     }
 
-    /// What can be done, the best first, and whether that one may be tried without being asked.
-    fn proposals(&self, plan: &Plan, incident: &Incident, offers: &[Offered]) -> (Vec<Proposal>, bool) {
+    /// What can be done, the best first, and why that one is not to be done without asking.
+    fn proposals(
+        &self,
+        plan: &Plan,
+        incident: &Incident,
+        offers: &[Offered],
+    ) -> (Vec<Proposal>, Option<String>) {
         // What has helped before may help again when it comes back.
         let in_vain = |other: &&Plan| {
             other.incident == plan.incident
@@ -190,13 +194,22 @@ impl Plans {
             })
             .collect();
         let ranked = self.knowledge.experience.rank(most_like(plan), &remedies, situation(plan));
-        let may_be_tried = ranked.first().is_some_and(|best| best.may_be_tried);
+        let doubt = ranked.first().and_then(doubt);
         let proposal = |ranked: &Ranked| {
             let (one, because) = possible.iter().find(|(one, _)| one.offer.action == ranked.action)?;
             Some(proposal(one, because.clone(), ranked, pattern(plan).is_empty()))
         };
-        (ranked.iter().filter_map(proposal).collect(), may_be_tried)
+        (ranked.iter().filter_map(proposal).collect(), doubt)
     }
+}
+
+/// Why an action is not to be done without asking, by what came of it.
+fn doubt(best: &Ranked) -> Option<String> {
+    let action = &best.action;
+    if best.is_in_vain() {
+        return Some(format!("`{action}` was done {} for this, and did not help", number(best.outcomes)));
+    }
+    (!best.may_be_tried).then(|| format!("nobody recommends `{action}` for this, and it isn't safe"))
 }
 
 /// Whether an incident was over before anything was done about it. It may come back.

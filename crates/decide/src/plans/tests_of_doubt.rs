@@ -1,10 +1,11 @@
 //! What must not be done, and not be learnt.
 
-use larnax_core::{Mode, Request, Want};
+use larnax_core::{Mode, Request, Risk, Want};
 use larnax_spec::Period;
 
 use super::tests::*;
 use super::*;
+use crate::choose::{Remedy, Situation};
 
 fn want(want: Want) -> Request {
     Request { id: "r".to_owned(), by: "ana".to_owned(), want }
@@ -245,4 +246,23 @@ fn what_did_not_help_with_what_is_most_like_it_is_not_what_is_proposed_first() {
         why.iter().any(|why| why.contains("once for what is most like this, and did not help")),
         "{why:?}"
     );
+}
+
+/// Issue 5: a restart that an expert recommended and that never helped was done again and again.
+#[test]
+fn what_was_in_vain_twice_is_asked_about_before_it_is_done_a_third_time() {
+    let in_vain = |times: usize| {
+        let mut plans = taught(Mode::Act);
+        let restart = Remedy { action: "restart", recommended: true, risk: Risk::Safe };
+        let situation = Situation { confidence: 0.9, day: 0.3 };
+        for _ in 0..times {
+            plans.knowledge.experience.learn("cpu", &restart, situation, -0.007, None);
+        }
+        diagnose(&mut plans, &incident(0.0), &["restart"], 10.0);
+        only(&plans)
+    };
+    assert_eq!(in_vain(1).state, PlanState::Acting);
+    let plan = in_vain(2);
+    assert_eq!((plan.state, plan.reasons.len()), (PlanState::Proposed, 1));
+    assert!(plan.reasons[0].contains("was done 2 times for this, and did not help"), "{:?}", plan.reasons);
 }
