@@ -85,10 +85,11 @@ impl Due {
     }
 
     /// It was looked at: whether that was early, and it is no familiar thing. Then it is looked at again, because where it began is
-    /// more certain with each sample; once it has settled, whatever it is.
+    /// more certain with each sample; once it has settled, whatever it is. The clock ticks each second: what is due in a whole one
+    /// would wait for the tick after the next.
     fn is_to_wait(&mut self, is_familiar: bool, now: Timestamp) -> bool {
         let Some(settled) = self.early.take().filter(|_| !is_familiar) else { return false };
-        let again = now.plus(AT_ONCE);
+        let again = now.plus(AT_ONCE / 2);
         self.early = (again < settled).then_some(settled);
         let next = again.min(settled);
         (self.at, self.running) = (Some(self.at.map_or(next, |at| at.min(next))), false);
@@ -504,8 +505,8 @@ mod tests {
         (due.at, due.running) = (None, true);
         due.look(at(8.0), at(2.0), false);
         assert!(due.is_to_wait(false, at(1.2)) && !due.running);
-        assert_eq!((due.at, due.early.is_some()), (Some(at(2.2)), true));
-        for (now, next) in [(2.5, 3.5), (3.5, 4.0)] {
+        assert_eq!((due.at, due.early.is_some()), (Some(at(1.7)), true));
+        for (now, next) in [(2.5, 3.0), (3.6, 4.0)] {
             (due.at, due.running) = (None, true);
             assert!(due.is_to_wait(false, at(now)));
             assert_eq!(due.at, Some(at(next)));
