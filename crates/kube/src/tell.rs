@@ -46,16 +46,11 @@ impl Told {
         loop {
             tick.tick().await;
             let is_due = told.is_none_or(|told| told.elapsed() >= AGAIN) || cluster.borrow().is_news();
-            let result = match self.tell(cluster, is_due).await {
-                Ok(true) => {
-                    told = Some(Instant::now());
-                    Ok(())
+            match self.tell(cluster, is_due).await {
+                Ok(all) => {
+                    complained = false;
+                    told = if all { Some(Instant::now()) } else { told };
                 }
-                Ok(false) => Ok(()),
-                Err(problem) => Err(problem),
-            };
-            match result {
-                Ok(()) => complained = false,
                 Err(problem) if !complained => {
                     tracing::warn!("the hub could not be told of the cluster: {problem}; it is tried again");
                     complained = true;
@@ -69,35 +64,30 @@ impl Told {
     async fn tell(&mut self, cluster: &RefCell<Cluster>, is_due: bool) -> Result<bool, String> {
         let waiting: Vec<_> = cluster.borrow().rollouts().iter().take(AT_ONCE).cloned().collect();
         if !waiting.is_empty() {
-            self.post(Which::Events, &waiting).await?;
+            post(&mut self.client, &self.events, "application/cloudevents-batch+json", &waiting).await?;
             cluster.borrow_mut().has_told_rollouts(waiting.len());
         }
         let delta = if is_due { cluster.borrow().topology(HOLDS) } else { None };
         let Some(delta) = delta else { return Ok(false) };
-        self.post(Which::Topology, &delta).await?;
+        post(&mut self.client, &self.topology, "application/json", &delta).await?;
         cluster.borrow_mut().has_told(delta);
         Ok(true)
     }
-
-    async fn post(&mut self, which: Which, body: &impl Serialize) -> Result<(), String> {
-        let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
-        let (url, kind) = match which {
-            Which::Topology => (&self.topology, "application/json"),
-            Which::Events => (&self.events, "application/cloudevents-batch+json"),
-        };
-        let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(kind))];
-        let mut answer = Vec::new();
-        let request = Request::post(url, &body).with_headers(&headers);
-        let response = self.client.send(request, &mut answer).await.map_err(|error| error.to_string())?;
-        if response.status().is_success() {
-            return Ok(());
-        }
-        Err(format!("it answered {}: {}", response.status(), String::from_utf8_lossy(&answer)))
-    }
 }
 
-#[derive(Clone, Copy)]
-enum Which {
-    Topology,
-    Events,
+async fn post(
+    client: &mut Client,
+    url: &Url,
+    content_type: &'static str,
+    body: &impl Serialize,
+) -> Result<(), String> {
+    let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
+    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(content_type))];
+    let mut answer = Vec::new();
+    let request = Request::post(url, &body).with_headers(&headers);
+    let response = client.send(request, &mut answer).await.map_err(|error| error.to_string())?;
+    if response.status().is_success() {
+        return Ok(());
+    }
+    Err(format!("it answered {}: {}", response.status(), String::from_utf8_lossy(&answer)))
 }

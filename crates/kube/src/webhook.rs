@@ -95,10 +95,12 @@ impl Webhook {
                 let patched = patch
                     .and_then(|patch| response.clone().with_patch(patch).map_err(|error| error.to_string()));
                 match patched {
-                    Ok(patched) => response = patched,
+                    Ok(patched) => {
+                        response = patched;
+                        tracing::info!(pod = whose(), problems = problems.join("; "), "an agent of its own");
+                    }
                     Err(error) => tracing::warn!(pod = whose(), error, "no patch"),
                 }
-                tracing::info!(pod = whose(), problems = problems.join("; "), "an agent of its own");
                 response.warnings =
                     Some(problems.iter().map(|problem| format!("larnax: {problem}")).collect());
             }

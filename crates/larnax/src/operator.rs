@@ -28,9 +28,10 @@ Examples:
 
 A pod is scraped when its annotation prometheus.io/scrape is \"true\"; prometheus.io/port, /path, /scheme and /param_NAME say how.
 The agent of a node asks with `http_sd_configs: [{url: 'http://127.0.0.1:7678/targets?node=NAME'}]` in a job of its config.
-It may get, list and watch pods, and needs no other right in the cluster.
+It may get, list and watch pods, and needs no other right in the cluster for that.
 
-With --inject it also answers the API server, which asks it about new pods at https://…/mutate; the Helm chart sets that up.";
+With --inject it also answers the API server, which asks it about new pods at https://…/mutate; that takes more rights, and the Helm
+chart sets it up. With --hub it tells a hub which pod runs on which node.";
 
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
