@@ -97,6 +97,10 @@ pub struct IncidentAnomaly {
     /// How far its times were moved into the past, in seconds, because the clock of who told of it runs ahead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skew_seconds: Option<f64>,
+    /// The metrics that made it one, the one that contributed most first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>, example = json!(["cpu/user"])))]
+    pub metrics: Vec<MetricName>,
 }
 
 fn is_zero(count: &u64) -> bool {

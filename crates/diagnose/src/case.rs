@@ -19,6 +19,9 @@ pub struct Case {
     pub edges: Vec<Edge>,
     /// The component whose alert made somebody ask, if there was one.
     pub alerting: Option<ComponentId>,
+    /// The metrics that made detectors tell of their components. They are what is told of a candidate first: what stood still and
+    /// moved a little since, as a count of connections, is any number of deviations out, and may be a consequence.
+    pub noticed: Vec<(ComponentId, MetricName)>,
     /// What people or programs changed lately.
     pub changes: Vec<Change>,
     /// How long calls took, where both ends of a call are measured.

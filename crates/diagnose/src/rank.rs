@@ -94,6 +94,29 @@ fn halfway(series: &[&Sorted<'_>], told: Timestamp) -> Timestamp {
     first.map_or(told, |first| told.minus(Duration::from_secs_f64((told.since(*first) / 2.0).max(0.0))))
 }
 
+/// For each component its signals in the order in which they are told; `strongest` has those with the largest share first.
+fn told(
+    case: &Case,
+    places: &HashMap<&ComponentId, usize>,
+    strongest: &[Vec<usize>],
+    signals: &[Signal<'_>],
+) -> Vec<Vec<usize>> {
+    let noticed = case.noticed.iter().filter_map(|(id, metric)| Some((*places.get(id)?, metric.as_str())));
+    let noticed: HashSet<(usize, &str)> = noticed.collect();
+    let key = |at: &usize| {
+        let Some(signal) = signals.get(*at) else { return (false, false) };
+        let is_noticed =
+            matches!(signal.kind, Kind::Metric(name) if noticed.contains(&(signal.component, name)));
+        (!(is_noticed && signal.hot), !signal.hot)
+    };
+    let sorted = |list: &Vec<usize>| {
+        let mut list = list.clone();
+        list.sort_by_key(key);
+        list
+    };
+    strongest.iter().map(sorted).collect()
+}
+
 fn unknown(note: &str) -> Diagnosis {
     Diagnosis { notes: vec![note.to_owned()], ..Diagnosis::default() }
 }
@@ -117,6 +140,8 @@ pub(crate) struct Ranking<'a> {
     pub(crate) signals: Vec<Signal<'a>>,
     /// For each component its signals, the one with the largest share first.
     by_component: Vec<Vec<usize>>,
+    /// The same in the order in which they are told.
+    told: Vec<Vec<usize>>,
     /// Whether each component left its band in any metric, or in what all others measure of it.
     hot: Vec<bool>,
     /// Which of them did in what all others measure of it.
@@ -155,6 +180,7 @@ impl<'a> Ranking<'a> {
         for list in &mut by_component {
             list.sort_by(|a, b| share(b).total_cmp(&share(a)));
         }
+        let told = told(case, places, &by_component, &signals);
         let mut ranking = Self {
             case,
             components: components.into_iter().map(|(id, _)| id).collect(),
@@ -162,6 +188,7 @@ impl<'a> Ranking<'a> {
             onset: span.incident.start,
             signals,
             by_component,
+            told,
             hot,
             blamed: Vec::new(),
             scores: Vec::new(),
@@ -328,7 +355,7 @@ impl<'a> Ranking<'a> {
             self.order.iter().copied().filter(|place| self.is_hot(*place)).take(DATED).collect();
         for place in front {
             let moved: Vec<&Moved<'a>> =
-                self.strongest(place).filter_map(|signal| signal.moved.as_ref()).take(METRICS).collect();
+                self.told(place).filter_map(|signal| signal.moved.as_ref()).take(METRICS).collect();
             if let Some(since) = since(&moved, series, span) {
                 self.since.insert(place, since);
             }
@@ -348,6 +375,13 @@ impl<'a> Ranking<'a> {
     /// A component's signals, the one with the largest share first.
     pub(crate) fn strongest(&self, place: usize) -> impl Iterator<Item = &Signal<'a>> {
         let list = self.by_component.get(place).map_or(&[][..], Vec::as_slice);
+        list.iter().filter_map(|at| self.signals.get(*at))
+    }
+
+    /// A component's signals: those that its detector noticed first, then those that left their band as a rule, each with the largest
+    /// share first.
+    pub(crate) fn told(&self, place: usize) -> impl Iterator<Item = &Signal<'a>> {
+        let list = self.told.get(place).map_or(&[][..], Vec::as_slice);
         list.iter().filter_map(|at| self.signals.get(*at))
     }
 
@@ -411,12 +445,7 @@ impl<'a> Ranking<'a> {
             score: self.scores.get(place).copied().unwrap_or(0.0),
             onset: since.map(|since| since.time),
             onset_error_seconds: since.map(|since| since.error),
-            metrics: self
-                .strongest(place)
-                .filter_map(|signal| signal.moved)
-                .take(METRICS)
-                .map(metric)
-                .collect(),
+            metrics: self.told(place).filter_map(|signal| signal.moved).take(METRICS).map(metric).collect(),
             reasons: reasons(self, place, &path),
             path: path.iter().map(|place| (*self.components[*place]).clone()).collect(),
         }

@@ -42,7 +42,7 @@ fn first(ranking: &Ranking<'_>, of: usize) -> Option<String> {
 
 /// What moved here and hardly anywhere else; else what moved most.
 fn own(ranking: &Ranking<'_>, of: usize) -> Option<String> {
-    let signal = ranking.strongest(of).find(|signal| signal.moved.is_some())?;
+    let signal = ranking.told(of).find(|signal| signal.moved.is_some())?;
     let moved = signal.moved?;
     let side = if moved.z() > 0.0 { "above" } else { "below" };
     let z = moved.z().abs();

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use larnax_core::{Diagnosis, Incident, IncidentId, TopologySource};
+use larnax_core::{Contribution, Diagnosis, Incident, IncidentId, MetricName, TopologySource};
 use larnax_diagnose::incidents::{Change, Heard, Options, What};
 use larnax_diagnose::{Incidents, Topology};
 use support::{Seen, at, calls, delta, id, runs_on, seen};
@@ -51,6 +51,26 @@ fn groups(incidents: &Incidents) -> Vec<Vec<String>> {
 
 fn told(changes: &[Change]) -> Vec<(What, usize, u32)> {
     changes.iter().map(|c| (c.what, c.incident.anomalies.len(), c.incident.sequence)).collect()
+}
+
+#[test]
+fn an_incident_says_after_which_metrics_its_anomalies_are_named_now() {
+    let mut incidents = Incidents::default();
+    let mut names = |metrics: &[&str]| {
+        let mut event = seen("db", 0.0).event();
+        let named = |metric: &&str| Contribution {
+            metric: MetricName::new(metric).unwrap(),
+            deviation: 3.0,
+            since: None,
+        };
+        event.data.anomaly.metrics = metrics.iter().map(named).collect();
+        incidents.hear(Heard::of(&event), &shop(), at(10.0));
+        let incident = incidents.all().next().unwrap();
+        incident.anomalies[0].metrics.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&["cpu/user", "cpu/idle"]), ["cpu/user", "cpu/idle"]);
+    assert_eq!(names(&["disk/busy"]), ["disk/busy"]);
+    assert_eq!(names(&["a"; 40]).len(), 10);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 mod cases;
 
 use cases::{at, busy_orders, calls, graph, id, series, shop, stepped, times};
-use larnax_core::{Diagnosis, Edge, EdgeKind, Timestamp};
+use larnax_core::{Diagnosis, Edge, EdgeKind, MetricName, Timestamp};
 use larnax_diagnose::{CallLatency, Case, Change, ChangeKind, Observed, When, rank};
 use proptest::prelude::*;
 
@@ -380,6 +380,7 @@ prop_compose! {
             when,
             edges: edges.into_iter().map(|(from, to)| Edge { from: name(from), to: name(to), kind: EdgeKind::Calls }).collect(),
             alerting: alerting.map(name),
+            noticed: Vec::new(),
             changes: changed.into_iter().map(|(i, second)| Change {
                 time: at(second as f64), component: name(i), kind: ChangeKind::Scale, text: String::new(),
             }).collect(),
@@ -414,4 +415,36 @@ proptest! {
         turned.edges.reverse();
         prop_assert_eq!(rank(&turned), rank(&case));
     }
+}
+
+/// What a load test in CI showed: an alert leaves by a connection, of which there had been none, while the CPU is busy.
+#[test]
+fn what_a_detector_noticed_is_told_before_what_had_stood_still_and_what_lasts_before_what_was_once_far_out() {
+    let times = times(400, 1.0);
+    let of = |value: &dyn Fn(usize) -> f64| (0..400).map(value).collect::<Vec<_>>();
+    let noise = |row: usize| (row * 7 % 5) as f64;
+    let since = |row: usize| f64::from(u8::from(row >= 300));
+    let series = vec![
+        series("connections", &times, of(&|row| since(row) * 2.0)),
+        series("once", &times, of(&|row| if row == 350 { 1.0 } else { 0.0 })),
+        series("cpu", &times, of(&|row| 2.0 + 0.01 * noise(row) + 95.0 * since(row) * 0.05)),
+        series("faults", &times, of(&|row| 20.0 + noise(row) + 30.0 * since(row))),
+    ];
+    let case = Case {
+        components: vec![Observed { component: id("n1"), series }],
+        when: When::Since(at(300.0)),
+        ..Case::default()
+    };
+    let told = |case: &Case| {
+        let diagnosis = rank(case);
+        assert_eq!(first(&diagnosis), "n1");
+        let metrics = diagnosis.candidates[0].metrics.iter().map(|shown| shown.metric.to_string());
+        (metrics.collect::<Vec<_>>(), diagnosis)
+    };
+    assert_eq!(told(&case).0, ["connections", "cpu", "faults"], "`once` is out once");
+    let metric = |name: &str| (id("n1"), MetricName::new(name).unwrap());
+    let noticed = vec![metric("faults"), metric("cpu"), metric("once"), metric("unknown")];
+    let (metrics, diagnosis) = told(&Case { noticed, ..case });
+    assert_eq!(metrics, ["cpu", "faults", "connections"], "of what was noticed the farthest first");
+    assert!(says(&diagnosis, "`cpu` left its band, and no other component did the like"), "{diagnosis:#?}");
 }

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use larnax_core::{ComponentId, Diagnosis, Edge, EdgeKind, Incident, IncidentId, Timestamp, Window};
+use larnax_core::{
+    ComponentId, Diagnosis, Edge, EdgeKind, Incident, IncidentAnomaly, IncidentId, MetricName, Timestamp,
+    Window,
+};
 use larnax_decide::{Look, Offered};
 use larnax_diagnose::{Case, Observed, Series, When};
 use larnax_session::{EvidencePart, Pull};
@@ -76,6 +79,7 @@ impl Hub {
             when: When::Since(incident.onset),
             edges: edges.clone(),
             alerting: alerting(&incident, &edges).cloned(),
+            noticed: noticed(&incident),
             changes: self.known.borrow().changes.of(&components),
         };
         let ranked = spawn_blocking(move || {
@@ -294,6 +298,14 @@ impl Diagnosed {
             offers: Vec::new(),
         }
     }
+}
+
+fn noticed(incident: &Incident) -> Vec<(ComponentId, MetricName)> {
+    let of = |anomaly: &IncidentAnomaly| {
+        let component = anomaly.component.clone();
+        anomaly.metrics.clone().into_iter().map(move |metric| (component.clone(), metric))
+    };
+    incident.anomalies.iter().flat_map(of).collect()
 }
 
 /// Where an incident is felt by those outside: of the components that alerted and call others, one that nothing calls; else one

@@ -29,6 +29,7 @@ pub(super) fn anomaly(component: &str, onset: f64) -> IncidentAnomaly {
         onset: at(onset),
         closed: None,
         skew_seconds: None,
+        metrics: Vec::new(),
     }
 }
 

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use larnax_core::{AnomalyId, Incident, IncidentAnomaly, IncidentId, Timestamp, Transition};
+use larnax_core::{
+    Anomaly, AnomalyId, Incident, IncidentAnomaly, IncidentId, MetricName, Timestamp, Transition,
+};
 
 use super::{Heard, Incidents, Tracked, insert_by_onset};
 use crate::Topology;
 
 /// The farthest that a clock is believed to be off, in seconds; beyond that its times are not believed to mean anything.
 const MAX_SKEW: f64 = 86_400.0;
+/// So many names of metrics are kept of an anomaly: as many as an edge tells.
+const MOST_NAMES: usize = 10;
 
 impl Incidents {
     /// Takes an event, heard at `now` by the clock of whoever holds this.
@@ -24,6 +28,8 @@ impl Incidents {
         let skew = known.skew_seconds.unwrap_or(0.0);
         let mut changed = false;
         let mut ended = None;
+        // What it is named after may change while it lasts.
+        known.metrics = names(&data.anomaly);
         if let Some(closed) = data.anomaly.closed.filter(|_| known.closed.is_none()) {
             let end = earlier(closed, skew).min(now).max(known.onset);
             known.closed = Some(end);
@@ -63,6 +69,7 @@ impl Incidents {
             onset,
             closed: told.closed.map(|closed| earlier(closed, skew).min(now).max(onset)),
             skew_seconds: Some(skew).filter(|skew| *skew != 0.0),
+            metrics: names(told),
         };
         let incident = Incident {
             id: IncidentId::of(told.id),
@@ -161,6 +168,10 @@ impl Tracked {
         incident.last_seen = incident.last_seen.max(last_seen);
         changed
     }
+}
+
+fn names(anomaly: &Anomaly) -> Vec<MetricName> {
+    anomaly.metrics.iter().take(MOST_NAMES).map(|named| named.metric.clone()).collect()
 }
 
 /// An instant moved into the past by so many seconds.

@@ -33,7 +33,7 @@ pub(crate) fn diagnose(args: &DiagnoseArgs) -> anyhow::Result<ExitCode> {
         _ => When::Unknown,
     };
     let case =
-        Case { components: metrics.observed(normal), when, edges, alerting, changes, calls: Vec::new() };
+        Case { components: metrics.observed(normal), when, edges, alerting, changes, ..Case::default() };
     print(args.output, &rank(&case), report::table)?;
     Ok(ExitCode::SUCCESS)
 }
