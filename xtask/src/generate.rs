@@ -25,6 +25,10 @@ const REFERENCES: &[Reference] = &[
         write: &["run", "--package", "larnax-hub", "--features", "openapi", "--example", "openapi"],
         check: &["test", "--package", "larnax-hub", "--features", "openapi", "--test", "openapi"],
     },
+    Reference {
+        write: &["run", "--package", "larnax-kube", "--example", "resources"],
+        check: &["test", "--package", "larnax-kube", "--test", "resources"],
+    },
 ];
 
 /// Writes all references anew.

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use larnax_core::{Contribution, Diagnosis, Incident, IncidentId, MetricName, TopologySource};
+use larnax_core::{Contribution, Diagnosis, Event, Incident, IncidentId, MetricName, TopologySource};
 use larnax_diagnose::incidents::{Change, Heard, Options, What};
 use larnax_diagnose::{Incidents, Topology};
 use support::{Seen, at, calls, delta, id, runs_on, seen};
@@ -188,6 +188,32 @@ fn what_comes_back_within_the_hold_is_the_same_incident() {
     assert_eq!(grouped(&[first.clone(), seen("db", 620.0)], &shop()), [["db", "db"]]);
     assert_eq!(grouped(&[first.clone(), seen("db", 621.0)], &shop()), [["db"], ["db"]]);
     assert_eq!(grouped(&[seen("db", 620.0), first], &shop()), [["db", "db"]]);
+}
+
+#[test]
+fn an_anomaly_that_goes_on_after_its_end_reopens_its_incident_and_old_news_of_it_do_not() {
+    let (mut incidents, topology) = (Incidents::default(), shop());
+    let told = |incidents: &mut Incidents, mut event: Event, last_seen: f64| {
+        event.data.anomaly.last_seen = at(last_seen);
+        incidents.hear(Heard::of(&event), &topology, at(last_seen.max(100.0)));
+        incidents.pass(at(last_seen.max(100.0)));
+        let open = incidents.all().next().unwrap().anomalies[0].closed.is_none();
+        (open, incidents.changes().first().map(|change| change.what))
+    };
+    let (open, ended) = (seen("db", 0.0), seen("db", 0.0).until(50.0));
+    assert_eq!(told(&mut incidents, open.event(), 5.0), (true, Some(What::Opened)));
+    assert_eq!(told(&mut incidents, ended.event(), 50.0), (false, Some(What::Updated)));
+    assert_eq!(told(&mut incidents, open.event(), 40.0), (false, None), "seen before it ended, heard after");
+    assert_eq!(told(&mut incidents, open.event(), 110.0), (true, Some(What::Updated)), "within the hold");
+    assert_eq!(
+        told(&mut incidents, seen("db", 0.0).until(150.0).event(), 150.0),
+        (false, Some(What::Updated))
+    );
+    incidents.pass(at(300.0));
+    assert_eq!(incidents.changes()[0].what, What::Closed);
+    assert_eq!(told(&mut incidents, open.event(), 310.0), (true, Some(What::Reopened)));
+    incidents.pass(at(500.0));
+    assert!(incidents.all().next().unwrap().closed.is_none(), "it is open again");
 }
 
 #[test]

@@ -42,7 +42,8 @@ fn a_delta() -> impl Strategy<Value = TopologyDelta> {
 }
 
 fn an_anomaly() -> impl Strategy<Value = Seen> {
-    let closed = prop::option::of(0..300u32);
+    // It is told of 5 s after its onset, and does not end before.
+    let closed = prop::option::of(5..300u32);
     (name(), 0..3u8, 0..900u32, closed, any::<bool>()).prop_map(|(name, agent, onset, lasted, alerted)| {
         Seen {
             name,

@@ -285,7 +285,20 @@ impl Hub {
     }
 
     fn is_familiar(&self, diagnosed: &Diagnosed) -> bool {
-        self.known.borrow().plans.is_familiar(&diagnosed.diagnosis, diagnosed.look.as_ref())
+        let (known, diagnosis) = (self.known.borrow(), &diagnosed.diagnosis);
+        let Some(look) = &diagnosed.look else { return false };
+        let Some(seen) = known.plans.looks_like(look) else { return false };
+        tracing::debug!(
+            early = look.early,
+            pattern = seen.nearest,
+            similarity = seen.similarity,
+            margin = seen.margin,
+            known = seen.known,
+            cause = diagnosis.known,
+            confidence = diagnosis.confidence,
+            "an incident was compared with what was seen before"
+        );
+        known.plans.is_familiar(diagnosis, &seen)
     }
 
     /// Takes events into incidents; gives back those that are about anomalies.

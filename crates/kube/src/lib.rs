@@ -9,6 +9,8 @@
 //! |---|---|
 //! | [`pod`] | what a pod says of how it is scraped |
 //! | [`targets`] | the targets of each node, kept as pods come and go |
+//! | [`federation`] | groups of pods that have one agent together |
+//! | [`agents`] | those agents |
 //! | [`server`] | what agents ask |
 //! | [`cluster`] | what the hub is told: which pod runs on which node, what was rolled out |
 //! | [`tell`] | telling it |
@@ -18,9 +20,11 @@
 //! | [`missed`] | pods that should have an agent and have none |
 //! | [`callers`] | whether who calls the hub is a workload of this cluster |
 
+pub mod agents;
 pub mod callers;
 pub mod certificate;
 pub mod cluster;
+pub mod federation;
 pub mod inject;
 pub mod missed;
 pub mod pod;
@@ -44,8 +48,10 @@ use larnax_core::{Clock, SystemClock};
 use larnax_serve::Certificate;
 use tokio::time::{Instant, sleep};
 
+use agents::Agents;
 use certificate::Place;
 use cluster::Cluster;
+use federation::{Federation, Federations};
 use inject::Sidecar;
 use missed::Missed;
 use targets::{Seen, Targets};
@@ -58,6 +64,9 @@ const PAGE: u32 = 500;
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// The same while something is wrong.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How often agents of federations are looked at, and how soon after a federation has changed.
+const KEEP_EVERY: Duration = Duration::from_secs(5);
+const GATHER: Duration = Duration::from_millis(200);
 /// From this minor version of Kubernetes 1 on, containers of the `initContainers` may go on beside the others.
 const NATIVE_FROM: u32 = 29;
 
@@ -80,6 +89,8 @@ pub struct Operator {
     targets: Rc<RefCell<Targets>>,
     cluster: RefCell<Cluster>,
     missed: Rc<RefCell<Missed>>,
+    federations: Rc<RefCell<Federations>>,
+    agents: Option<Agents>,
     injector: Option<Injector>,
     told: Option<Told>,
 }
@@ -105,6 +116,8 @@ impl Operator {
             targets: Rc::default(),
             cluster: RefCell::default(),
             missed: Rc::default(),
+            federations: Rc::default(),
+            agents: None,
             injector: None,
             told: None,
         })
@@ -115,9 +128,16 @@ impl Operator {
         self.told = Some(hub);
     }
 
+    /// Runs an agent for each federation.
+    pub fn federate(&mut self, agents: Agents) {
+        *self.federations.borrow_mut() = Federations::awaited();
+        self.agents = Some(agents);
+    }
+
     /// What answers agents.
     pub fn handler(&self, version: &'static str) -> Rc<server::Answers> {
-        Rc::new(server::Answers::new(Rc::clone(&self.targets), Rc::clone(&self.missed), version))
+        let (targets, federations) = (Rc::clone(&self.targets), Rc::clone(&self.federations));
+        Rc::new(server::Answers::new(targets, federations, Rc::clone(&self.missed), version))
     }
 
     /// Gives pods an agent of their own: what answers the API server, and the certificate that it is shown. `name` is this
@@ -139,10 +159,63 @@ impl Operator {
 
     /// Watches pods until it is dropped. While the cluster can't be reached, what was known last holds.
     pub async fn run(mut self) {
-        match self.told.take() {
-            Some(hub) => tokio::join!(self.watch(), hub.run(&self.cluster)).0,
-            None => self.watch().await,
+        let told = self.told.take();
+        let tell = async {
+            if let Some(hub) = told {
+                hub.run(&self.cluster).await;
+            }
+        };
+        let keep = async {
+            if let Some(agents) = &self.agents {
+                self.keep(agents).await;
+            }
+        };
+        tokio::join!(self.watch(), tell, keep);
+    }
+
+    /// Watches federations, and keeps an agent for each.
+    async fn keep(&self, agents: &Agents) {
+        let mut federations = pin!(watched::<Federation>(&self.client));
+        let mut look = pin!(sleep(KEEP_EVERY));
+        let mut complained = String::new();
+        loop {
+            tokio::select! {
+                Some(event) = federations.next() => {
+                    let soon = Instant::now() + GATHER;
+                    if self.see_federation(event) && look.deadline() > soon {
+                        look.as_mut().reset(soon);
+                    }
+                }
+                () = &mut look => {
+                    if self.federations.borrow().is_complete() && self.targets.borrow().is_complete() {
+                        let kept = agents.keep(&self.client, &self.federations, &self.targets, SystemClock.now()).await;
+                        let problem = kept.err().unwrap_or_default();
+                        if !problem.is_empty() && problem != complained {
+                            tracing::warn!("federations: {problem}");
+                        }
+                        complained = problem;
+                    }
+                    look.as_mut().reset(Instant::now() + KEEP_EVERY);
+                }
+            }
         }
+    }
+
+    /// Whether something may be to be done now.
+    fn see_federation(&self, event: watcher::Result<watcher::Event<Federation>>) -> bool {
+        let mut federations = self.federations.borrow_mut();
+        match event {
+            Ok(watcher::Event::Apply(federation)) => federations.changed(federation),
+            Ok(watcher::Event::Delete(federation)) => federations.gone(&federation),
+            Ok(watcher::Event::Init) => federations.beginning(),
+            Ok(watcher::Event::InitApply(federation)) => federations.there(federation),
+            Ok(watcher::Event::InitDone) => federations.complete(),
+            Err(error) => {
+                tracing::warn!(%error, "the federations of the cluster can't be watched; what was known holds");
+                return false;
+            }
+        }
+        true
     }
 
     async fn watch(&self) {

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use larnax_core::ComponentId;
 use serde::Serialize;
 
+use crate::federation::Belongs;
 use crate::inject::has_agent;
 
 /// Phases in which nothing of a pod runs any more.
@@ -30,6 +31,8 @@ pub struct Opted {
     pub node: String,
     /// How it is scraped; or why it can't be, for a person.
     pub group: Result<Group, String>,
+    /// Which federation it may belong to.
+    pub belongs: Belongs,
 }
 
 /// The node of a pod that is watched: by the agent of its node, or by one of its own.
@@ -60,7 +63,7 @@ pub fn opted(pod: &Pod) -> Option<Opted> {
     }
     let (node, address) = (pod.spec.as_ref()?.node_name.clone()?, pod.status.as_ref()?.pod_ip.as_deref()?);
     let group = metrics_port(pod).map(|port| group(pod, &node, address, port));
-    Some(Opted { node, group })
+    Some(Opted { node, group, belongs: Belongs::of(pod) })
 }
 
 fn group(pod: &Pod, node: &str, address: &str, port: u16) -> Group {

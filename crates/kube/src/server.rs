@@ -1,4 +1,4 @@
-//! What agents ask: `GET /targets?node=NAME`, in the form of Prometheus' `http_sd_configs`.
+//! What agents ask: `GET /targets?node=NAME`, or `?federation=NAMESPACE/NAME`, in the form of Prometheus' `http_sd_configs`.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -11,6 +11,7 @@ use larnax_serve::hyper::{Method, StatusCode};
 use larnax_serve::metrics::{self, Page};
 use larnax_serve::{Answer, Handler, LocalFuture, Query};
 
+use crate::federation::Federations;
 use crate::missed::Missed;
 use crate::pod::Group;
 use crate::targets::Targets;
@@ -18,6 +19,7 @@ use crate::targets::Targets;
 /// Answers agents.
 pub struct Answers {
     targets: Rc<RefCell<Targets>>,
+    federations: Rc<RefCell<Federations>>,
     missed: Rc<RefCell<Missed>>,
     version: &'static str,
     started: Timestamp,
@@ -26,27 +28,43 @@ pub struct Answers {
 impl Answers {
     pub(crate) fn new(
         targets: Rc<RefCell<Targets>>,
+        federations: Rc<RefCell<Federations>>,
         missed: Rc<RefCell<Missed>>,
         version: &'static str,
     ) -> Self {
-        Self { targets, missed, version, started: SystemClock.now() }
+        Self { targets, federations, missed, version, started: SystemClock.now() }
     }
 
     fn targets(&self, head: &Parts) -> Answer {
-        let targets = self.targets.borrow();
-        if !targets.is_complete() {
+        let (targets, federations) = (self.targets.borrow(), self.federations.borrow());
+        if !self.is_ready() {
             // An empty list would have every agent forget what it watches.
             let message = "the pods of the cluster are not known yet: ask again";
             return error(StatusCode::SERVICE_UNAVAILABLE, message.to_owned());
         }
-        let node = Query(head.uri.query().unwrap_or_default()).first("node");
-        json(&targets.on(node.as_deref()).collect::<Vec<&Group>>())
+        let query = Query(head.uri.query().unwrap_or_default());
+        let node = query.first("node");
+        let found: Vec<&Group> = match query.first("federation") {
+            Some(of) => match of.split_once('/') {
+                Some(of) => targets.of(of, &federations).collect(),
+                None => {
+                    let message = format!("federation is `{of}`, expected NAMESPACE/NAME");
+                    return error(StatusCode::BAD_REQUEST, message);
+                }
+            },
+            None => targets.on(node.as_deref(), &federations).collect(),
+        };
+        json(&found)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.targets.borrow().is_complete() && self.federations.borrow().is_complete()
     }
 
     fn metrics(&self, head: &Parts) -> Answer {
         let targets = self.targets.borrow();
         let mut page = Page::of_process(self.version, self.started.seconds());
-        page.gauge("larnax_operator_targets", "Pods that are scraped", targets.on(None).count() as f64);
+        page.gauge("larnax_operator_targets", "Pods that are scraped", targets.all().count() as f64);
         page.gauge(
             "larnax_operator_unusable",
             "Pods that should be scraped and can't be",
@@ -72,13 +90,14 @@ impl Handler for Answers {
             ("/targets", true) => self.targets(head),
             ("/metrics", true) => self.metrics(head),
             ("/-/healthy", true) => text(StatusCode::OK, "text/plain", "OK\n"),
-            ("/-/ready", true) if self.targets.borrow().is_complete() => {
-                text(StatusCode::OK, "text/plain", "OK\n")
-            }
+            ("/-/ready", true) if self.is_ready() => text(StatusCode::OK, "text/plain", "OK\n"),
             ("/-/ready", true) => {
                 error(StatusCode::SERVICE_UNAVAILABLE, "the pods of the cluster are not known yet".to_owned())
             }
-            _ => error(StatusCode::NOT_FOUND, format!("there is no {path}: ask /targets?node=NAME")),
+            _ => error(
+                StatusCode::NOT_FOUND,
+                format!("there is no {path}: ask /targets?node=NAME or ?federation=NAMESPACE/NAME"),
+            ),
         };
         Box::pin(std::future::ready(answer))
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Pod;
 
+use crate::federation::Federations;
 use crate::pod::{Group, Opted, name, opted};
 
 /// What was seen of the cluster's pods.
@@ -57,10 +58,32 @@ impl Targets {
         self.complete
     }
 
-    /// The targets of one node, or of all.
-    pub fn on<'a>(&'a self, node: Option<&'a str>) -> impl Iterator<Item = &'a Group> {
-        let there = self.pods.values().filter(move |pod| node.is_none_or(|node| pod.node == node));
-        there.filter_map(|pod| pod.group.as_ref().ok())
+    /// All targets.
+    pub fn all(&self) -> impl Iterator<Item = &Group> {
+        self.pods.values().filter_map(|pod| pod.group.as_ref().ok())
+    }
+
+    /// The targets of one node, or of all nodes: not those that belong to a federation.
+    pub fn on<'a>(
+        &'a self,
+        node: Option<&'a str>,
+        federations: &'a Federations,
+    ) -> impl Iterator<Item = &'a Group> {
+        let there = self.pods.iter().filter(move |(_, pod)| node.is_none_or(|node| pod.node == node));
+        let alone = there.filter(|((namespace, _), pod)| federations.of(namespace, &pod.belongs).is_none());
+        alone.filter_map(|(_, pod)| pod.group.as_ref().ok())
+    }
+
+    /// The targets of one federation.
+    pub fn of<'a>(
+        &'a self,
+        (namespace, name): (&str, &str),
+        federations: &'a Federations,
+    ) -> impl Iterator<Item = &'a Group> {
+        let first = (namespace.to_owned(), String::new());
+        let here = self.pods.range(first..).take_while(move |((of, _), _)| of == namespace);
+        let members = here.filter(move |(_, pod)| federations.of(namespace, &pod.belongs) == Some(name));
+        members.filter_map(|(_, pod)| pod.group.as_ref().ok())
     }
 
     /// What is wrong with pods that want to be scraped and can't be.
@@ -106,7 +129,7 @@ mod tests {
     }
 
     fn on(targets: &Targets, node: Option<&str>) -> Vec<String> {
-        targets.on(node).flat_map(|group| group.targets.clone()).collect()
+        targets.on(node, &Federations::default()).flat_map(|group| group.targets.clone()).collect()
     }
 
     #[test]
@@ -130,6 +153,29 @@ mod tests {
         targets.see(Seen::Changed(pod("a", "n1", false)));
         targets.see(Seen::Gone(pod("bb", "n2", true)));
         assert_eq!(on(&targets, None), ["10.0.0.3:80"]);
+    }
+
+    #[test]
+    fn who_belongs_to_a_federation_is_its_and_not_its_nodes() {
+        let mut targets = Targets::default();
+        for (name, node) in [("a", "n1"), ("bb", "n2"), ("ccc", "n1")] {
+            targets.see(Seen::Changed(pod(name, node, true)));
+        }
+        let mut member = pod("dddd", "n1", true);
+        member.metadata.labels = Some([("app".to_owned(), "pay".to_owned())].into());
+        targets.see(Seen::Changed(member));
+        let mut federations = Federations::default();
+        let federation = json!({
+            "apiVersion": "larnax.io/v1alpha1", "kind": "Federation", "metadata": {"namespace": "shop", "name": "pay"},
+            "spec": {"selector": {"matchLabels": {"app": "pay"}}},
+        });
+        federations.changed(serde_json::from_value(federation).unwrap());
+        let of =
+            |groups: Vec<&Group>| groups.iter().flat_map(|group| group.targets.clone()).collect::<Vec<_>>();
+        assert_eq!(of(targets.on(Some("n1"), &federations).collect()), ["10.0.0.1:80", "10.0.0.3:80"]);
+        assert_eq!(of(targets.of(("shop", "pay"), &federations).collect()), ["10.0.0.4:80"]);
+        assert_eq!(targets.of(("other", "pay"), &federations).count(), 0);
+        assert_eq!(targets.all().count(), 4);
     }
 
     #[test]

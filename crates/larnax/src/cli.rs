@@ -20,7 +20,7 @@ use crate::shop::{SHOP_HELP, ShopArgs};
 
 /// Exit code of a command that could not do what it was asked. 0 is success, 2 a command line that is no command.
 pub(crate) const FAILED: u8 = 1;
-/// Exit code of `status` when anomalies are open, and of `check` when the config has errors.
+/// Exit code of `status` when anomalies are open, of `check` when the config has errors, and of `agents` when there is none.
 pub(crate) const FOUND: u8 = 3;
 
 const EXAMPLES: &str = "\
@@ -70,6 +70,9 @@ pub(crate) enum Command {
     Plans(PlansArgs),
     /// Take what edges tell, build incidents, and say where they began
     Hub(HubArgs),
+    /// Which agents are connected to a hub, and what they watch
+    #[command(after_help = AGENTS_HELP)]
+    Agents(AskArgs),
     /// Tell the agents of a Kubernetes cluster's nodes which pods they scrape
     #[cfg(feature = "kubernetes")]
     Operator(OperatorArgs),
@@ -125,6 +128,9 @@ pub(crate) struct AskArgs {
     /// A file with its token, where it wants one
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) token_file: Option<PathBuf>,
+    /// PEM file of the authorities that its certificate may be from, instead of the public ones
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) ca_file: Option<PathBuf>,
     /// How the answer is printed
     #[arg(short, long, value_enum, default_value = "table", global = true)]
     pub(crate) output: Output,
@@ -254,6 +260,14 @@ Examples:
   larnax incidents show
   larnax incidents show 1f0c2a9e5b7d4c33 -o json
   larnax incidents list --open --url https://hub.example.org:7677 --token-file /run/secrets/token";
+
+const AGENTS_HELP: &str = "\
+Examples:
+  larnax agents
+  larnax agents --url https://hub.example.org:7677 --token-file /run/secrets/token --ca-file hub-ca.pem
+  larnax agents -o json
+
+Exit codes: 0 there is one at least, 1 failed, 3 none is connected.";
 
 const EXPLAIN_HELP: &str = "\
 Examples:

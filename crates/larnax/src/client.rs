@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use larnax_edge_role::server::api::ErrorReport;
-use larnax_http::{Auth, Client, ClientOptions, HeaderValue, Request, SecretSource, Url, header};
+use larnax_http::{Auth, Client, ClientOptions, HeaderValue, Request, SecretSource, TlsOptions, Url, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -37,7 +37,8 @@ fn send<T: DeserializeOwned>(args: &AskArgs, path: &str, sent: Option<Vec<u8>>) 
         None => Auth::None,
     };
     let timeout = if sent.is_some() { ANSWERED_WITHIN } else { TIMEOUT };
-    let options = ClientOptions { timeout, connect_timeout: TIMEOUT, auth, ..ClientOptions::default() };
+    let tls = TlsOptions { ca_file: args.ca_file.clone(), ..TlsOptions::default() };
+    let options = ClientOptions { timeout, connect_timeout: TIMEOUT, auth, tls, ..ClientOptions::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     let mut body = Vec::new();

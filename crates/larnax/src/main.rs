@@ -1,5 +1,6 @@
 //! `larnax`: watches this machine and what runs on it, learns what is normal, and speaks only when it isn't.
 
+mod agents;
 mod check;
 mod cli;
 mod client;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Incidents(args) => incidents::incidents(&args),
         Command::Plans(args) => plans::plans(&args),
         Command::Hub(args) => hub::hub(args),
+        Command::Agents(args) => agents::agents(&args),
         #[cfg(feature = "kubernetes")]
         Command::Operator(args) => operator::operator(args),
         Command::Explain(args) => explain::explain(&args),

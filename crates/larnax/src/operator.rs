@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use larnax_http::{Auth, Client, ClientOptions, SecretSource, TlsOptions};
 use larnax_kube::Operator;
+use larnax_kube::agents::Agents;
 use larnax_kube::certificate::Place;
 use larnax_kube::inject::Sidecar;
 use larnax_kube::tell::Told;
@@ -30,8 +31,8 @@ A pod is scraped when its annotation prometheus.io/scrape is \"true\"; prometheu
 The agent of a node asks with `http_sd_configs: [{url: 'http://127.0.0.1:7678/targets?node=NAME'}]` in a job of its config.
 It may get, list and watch pods, and needs no other right in the cluster for that.
 
-With --inject it also answers the API server, which asks it about new pods at https://…/mutate; that takes more rights, and the Helm
-chart sets it up. With --hub it tells a hub which pod runs on which node.";
+With --inject it also answers the API server, which asks it about new pods at https://…/mutate, and with --federations it runs an agent for
+each Federation; both take more rights, and the Helm chart sets them up. With --hub it tells a hub which pod runs on which node.";
 
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
@@ -54,6 +55,9 @@ pub(crate) struct OperatorArgs {
     /// Where the API server asks about new pods
     #[arg(long, default_value = "0.0.0.0:9443", value_name = "ADDR", requires = "inject")]
     inject_listen: Listen,
+    /// How agents of federations run, YAML; without it, there are none
+    #[arg(long, value_name = "FILE")]
+    federations: Option<PathBuf>,
     /// A hub that is told which pod runs on which node, and what was rolled out
     #[arg(long, value_name = "URL")]
     hub: Option<String>,
@@ -80,6 +84,11 @@ fn inject_from(file: &Path, ca_file: &Path) -> anyhow::Result<Inject> {
     inject.sidecar.ca =
         std::fs::read_to_string(ca_file).with_context(|| format!("--ca-file {}", ca_file.display()))?;
     Ok(inject)
+}
+
+fn agents_from(file: &Path) -> anyhow::Result<Agents> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("--federations {}", file.display()))?;
+    serde_saphyr::from_str(&text).with_context(|| format!("--federations {}", file.display()))
 }
 
 /// What a config map says, as it is written.
@@ -150,6 +159,9 @@ async fn run(args: OperatorArgs) -> anyhow::Result<()> {
             content_types: &[],
         };
         tokio::task::spawn_local(larnax_serve::serve(asked, door, webhook));
+    }
+    if let Some(file) = &args.federations {
+        operator.federate(agents_from(file)?);
     }
     if let Some(hub) = &args.hub {
         operator.tell(told(hub, args.hub_token_file, args.ca_file).context("--hub")?);

@@ -140,6 +140,14 @@ impl Cluster {
     /// # Panics
     /// When the API refuses it; with its words.
     pub fn apply(&self, manifest: &str) {
+        self.try_apply(manifest).unwrap_or_else(|said| panic!("{said}\n{manifest}"));
+    }
+
+    /// The same, where it may be refused.
+    ///
+    /// # Errors
+    /// What was said where it was.
+    pub fn try_apply(&self, manifest: &str) -> Result<String, String> {
         let mut command = self.kubectl_command(&["apply", "--filename=-"]);
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let applied = child.and_then(|mut child| {
@@ -148,7 +156,7 @@ impl Cluster {
             }
             child.wait_with_output()
         });
-        said(applied).unwrap_or_else(|said| panic!("{said}\n{manifest}"));
+        said(applied)
     }
 
     /// Makes a namespace in which pods can be created.

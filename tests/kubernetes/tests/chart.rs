@@ -142,6 +142,32 @@ fn the_pods_that_ask_for_it_and_the_nodes_are_watched_by_the_agent_of_their_node
         ["node-0", "node-1"].iter().all(|node| log.contains(&format!("agent=\"{node}\""))).then_some(())
     });
 
+    // A group that has an agent of its own: it watches instead of the agents of the nodes.
+    let of_stock = json!({
+        "apiVersion": "larnax.io/v1alpha1", "kind": "Federation", "metadata": {"namespace": "shop", "name": "stores"},
+        "spec": {"selector": {"matchLabels": {"app": "stock"}}, "interval": "1s"},
+    });
+    cluster.apply(&of_stock.to_string());
+    let ready = ["wait", "federation/stores", "--namespace=shop", "--for=condition=Ready", "--timeout=90s"];
+    cluster.kubectl(&ready);
+    eventually("the agent of the group at the hub", SOON, || {
+        let log = cluster.kubectl(&["logs", "deployment/larnax-hub", "--namespace=larnax"]);
+        log.contains("agent=\"federation/shop/stores\"").then_some(())
+    });
+    let alone = ["node/local/node-1"];
+    eventually("the node without what the group watches", SOON, || {
+        (watched(&cluster, "node-1", &token)? == alone).then_some(())
+    });
+    cluster.kubectl(&["delete", "federation", "stores", "--namespace=shop"]);
+    let both = ["node/local/node-1", "pod/shop/stock"];
+    eventually("the node with it again", SOON, || {
+        (watched(&cluster, "node-1", &token)? == both).then_some(())
+    });
+
+    // As a user looks whether it works.
+    let said = cluster.helm(&["test", "larnax", "--namespace=larnax", "--logs", "--timeout=1m"]);
+    assert!(said.contains("Succeeded"), "{said}");
+
     // A namespace that asks for agents of its own: they watch from inside, and the agent of the node leaves these pods alone.
     let beside = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "beside", "labels": {"larnax.io/inject": "enabled"}}});
     cluster.apply(&beside.to_string());

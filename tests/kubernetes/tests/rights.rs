@@ -30,11 +30,15 @@ fn each_part_of_the_chart_may_do_what_it_needs_and_nothing_else() {
     let everywhere = [
         "configmaps [] [] [get]",
         "events.events.k8s.io [] [] [create patch]",
+        "federations.larnax.io [] [] [get list watch]",
+        "federations.larnax.io/status [] [] [patch]",
         "mutatingwebhookconfigurations.admissionregistration.k8s.io [] [larnax-larnax-webhook] [get patch]",
         "namespaces [] [] [get list watch]",
         "pods [] [] [get list watch]",
     ];
-    let own = [&everywhere[..], &["secrets [] [larnax-webhook] [get update]"]].concat();
+    let here =
+        ["deployments.apps [] [] [get list create patch delete]", "secrets [] [larnax-webhook] [get update]"];
+    let own = [&everywhere[..], &here[..]].concat();
     let hub = ["tokenreviews.authentication.k8s.io [] [] [create]"];
     assert_eq!(rights(&cluster, "larnax-operator", "default"), set(&everywhere));
     assert_eq!(rights(&cluster, "larnax-operator", "larnax"), set(&own));
@@ -43,8 +47,9 @@ fn each_part_of_the_chart_may_do_what_it_needs_and_nothing_else() {
         assert_eq!(rights(&cluster, "larnax-agent", namespace), set(&[]));
     }
 
-    // Without agents beside applications, less.
-    cluster.helm(&["upgrade", "larnax", &chart, "--namespace=larnax", "--set=inject.enabled=false"]);
+    // Without agents beside applications and those of groups, less.
+    let without = ["--set=inject.enabled=false", "--set=federations.enabled=false"];
+    cluster.helm(&[&["upgrade", "larnax", &chart, "--namespace=larnax"], &without[..]].concat());
     assert_eq!(rights(&cluster, "larnax-operator", "larnax"), set(&["pods [] [] [get list watch]"]));
     assert_eq!(rights(&cluster, "larnax-hub", "larnax"), set(&[]));
 }

@@ -187,12 +187,14 @@ impl Plans {
         self.knowledge.experience.knows_help(None)
     }
 
+    /// What an incident looks like.
+    pub fn looks_like(&self, look: &Look) -> Option<Recognised> {
+        self.knowledge.patterns.known_by(look)
+    }
+
     /// Whether it is known where an incident began, what it is, and what helps: then there is nothing to wait for.
-    pub fn is_familiar(&self, diagnosis: &Diagnosis, look: Option<&Look>) -> bool {
-        let pattern = look.and_then(|look| self.knowledge.patterns.known_by(look));
-        let helps =
-            |seen: Recognised| seen.known && self.knowledge.experience.knows_help(Some(&seen.nearest));
-        diagnosis.known && pattern.is_some_and(helps)
+    pub fn is_familiar(&self, diagnosis: &Diagnosis, seen: &Recognised) -> bool {
+        diagnosis.known && seen.known && self.knowledge.experience.knows_help(Some(&seen.nearest))
     }
 
     /// Hears what came of an order, from the agent that got it. What is no news, or from another one, changes nothing.

@@ -188,7 +188,8 @@ fn what_is_known_and_allowed_is_done_verified_and_learnt() {
     // The second time it is known what comes of it.
     let again = super::tests::incident(2_000.0);
     let familiar = |kind: &str| {
-        plans.is_familiar(again.diagnosis.as_ref().unwrap(), Some(&Look { early: true, ..look(kind, 5.0) }))
+        let seen = plans.looks_like(&Look { early: true, ..look(kind, 5.0) }).unwrap();
+        plans.is_familiar(again.diagnosis.as_ref().unwrap(), &seen)
     };
     assert!(familiar("cpu") && !familiar("memory") && !familiar("files"));
     diagnose(&mut plans, &again, &["restart"], 2_010.0);

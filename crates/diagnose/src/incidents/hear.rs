@@ -37,7 +37,15 @@ impl Incidents {
             ended = Some(known.clone());
             changed = true;
         }
-        changed |= tracked.notice(data.anomaly.alerted, earlier(data.anomaly.last_seen, skew).min(now));
+        let last_seen = earlier(data.anomaly.last_seen, skew).min(now);
+        // It goes on after it had ended: agents take what comes back soon for the same. What is told late was seen before the end.
+        if data.anomaly.is_open() && known.closed.is_some_and(|closed| last_seen > closed) {
+            known.closed = None;
+            self.index.reopen(id);
+            tracked.incident.closed = None;
+            changed = true;
+        }
+        changed |= tracked.notice(data.anomaly.alerted, last_seen);
         if changed {
             self.changed.insert(incident);
         }

@@ -87,6 +87,13 @@ impl Index {
         }
     }
 
+    /// Says that an anomaly that had ended goes on.
+    pub(super) fn reopen(&mut self, id: AnomalyId) {
+        if let Some(place) = self.places.get_mut(&id) {
+            place.closed = None;
+        }
+    }
+
     /// The incident that an anomaly is in.
     pub(super) fn incident_of(&self, id: AnomalyId) -> Option<IncidentId> {
         self.places.get(&id).map(|place| place.incident)

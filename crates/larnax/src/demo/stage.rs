@@ -107,7 +107,8 @@ impl Stage {
             .spawn()
             .context("the program can't be started a second time")?;
         end_with_this(watcher.id(), place.clone());
-        let ask = AskArgs { url: format!("http://{listen}"), token_file: None, output: Output::Table };
+        let url = format!("http://{listen}");
+        let ask = AskArgs { url, token_file: None, ca_file: None, output: Output::Table };
         let mut stage = Self { shop, watcher, ask, log, place };
         stage.wait_until_it_answers()?;
         Ok(stage)

@@ -1,0 +1,380 @@
+//! The agents of federations: a Deployment each in Larnax's own namespace, kept as the federations are.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
+use kube::{Api, Client, ResourceExt};
+use larnax_core::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::federation::{Federation, FederationStatus, Federations, Key, status};
+use crate::targets::Targets;
+
+/// Who changes these objects, for the API server.
+const MANAGER: &str = "larnax-operator";
+/// The agent's config, and what of a Deployment was wanted when it was last written.
+const CONFIG: &str = "larnax.io/agent-config";
+const WRITTEN: &str = "larnax.io/written";
+/// Which federation a Deployment is for.
+const NAMESPACE: &str = "larnax.io/federation-namespace";
+const NAME: &str = "larnax.io/federation-name";
+/// What all of them have.
+const PART: (&str, &str) = ("app.kubernetes.io/component", "federation");
+/// Where an agent answers.
+const PORT: u16 = 7676;
+/// Of a Deployment's name, so that those of its pods are no longer than names may be.
+const LONGEST: usize = 45;
+
+/// How agents of federations run.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agents {
+    /// Larnax's own namespace.
+    pub namespace: String,
+    /// The operator's Deployment there: when it goes, they go.
+    pub owner: String,
+    /// What their names begin with.
+    pub prefix: String,
+    /// Their labels besides; the same ones select what is ours.
+    pub labels: BTreeMap<String, String>,
+    /// Their image.
+    pub image: String,
+    /// `IfNotPresent`, `Always` or `Never`.
+    pub pull_policy: String,
+    /// Secrets that the image's registry wants.
+    #[serde(default)]
+    pub pull_secrets: Vec<String>,
+    /// Where the hub and the operator are, as `https://larnax-hub.larnax.svc:7677`.
+    pub hub: String,
+    /// See `hub`.
+    pub operator: String,
+    /// The Secret with what they bring to both.
+    pub secret: String,
+    /// How often metrics are collected where a federation doesn't say.
+    pub interval: String,
+    /// What each may use, as in a container's `resources`.
+    pub resources: Value,
+}
+
+/// What is to be done about the Deployments.
+#[derive(Debug, Default, PartialEq)]
+struct Work {
+    /// To be written, by name.
+    write: Vec<(String, Value)>,
+    /// To be deleted.
+    delete: Vec<String>,
+}
+
+impl Agents {
+    /// Makes what runs and what federations say what it should be. Nothing is written where that is so already. What is refused of one
+    /// federation stands in its status and keeps no other waiting.
+    ///
+    /// # Errors
+    /// A sentence for a person. The next time it is tried again.
+    pub(crate) async fn keep(
+        &self,
+        client: &Client,
+        federations: &RefCell<Federations>,
+        targets: &RefCell<Targets>,
+        now: Timestamp,
+    ) -> Result<(), String> {
+        let kind = ApiResource::erase::<Deployment>(&());
+        let deployments: Api<DynamicObject> = Api::namespaced_with(client.clone(), &self.namespace, &kind);
+        let owner = deployments.get(&self.owner).await;
+        let owner = owner.map_err(|error| format!("the Deployment {}: {error}", self.owner))?;
+        let list = deployments.list(&ListParams::default().labels(&self.selector())).await;
+        let there =
+            list.map_err(|error| format!("the agents of federations can't be listed: {error}"))?.items;
+        let owner = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "name": self.owner, "uid": owner.uid().unwrap_or_default(),
+        });
+        let work = self.work(&federations.borrow(), &there, &owner);
+        let apply = PatchParams::apply(MANAGER).force();
+        let mut refused = BTreeMap::new();
+        for (name, deployment) in work.write {
+            match deployments.patch(&name, &apply, &Patch::Apply(deployment)).await {
+                Ok(_) => tracing::info!(deployment = name, "an agent of a federation"),
+                Err(error) => {
+                    refused.insert(name, error.to_string());
+                }
+            }
+        }
+        for name in &work.delete {
+            match deployments.delete(name, &Default::default()).await {
+                Err(kube::Error::Api(answer)) if answer.code == 404 => {}
+                deleted => {
+                    deleted.map_err(|error| format!("the Deployment {name} can't be deleted: {error}"))?;
+                    tracing::info!(deployment = name, "no federation wants this agent any more");
+                }
+            }
+        }
+        let statuses = self.statuses(&federations.borrow(), &targets.borrow(), &there, &refused, now);
+        for ((namespace, name), status) in statuses {
+            let api: Api<Federation> = Api::namespaced(client.clone(), &namespace);
+            let patch = Patch::Merge(json!({"status": status}));
+            match api.patch_status(&name, &PatchParams::default(), &patch).await {
+                Err(kube::Error::Api(answer)) if answer.code == 404 => {}
+                Err(error) => {
+                    return Err(format!("the status of {namespace}/{name} can't be written: {error}"));
+                }
+                Ok(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What all Deployments of agents have.
+    fn selector(&self) -> String {
+        let labels = self.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain([PART]);
+        labels.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",")
+    }
+
+    fn work(&self, federations: &Federations, there: &[DynamicObject], owner: &Value) -> Work {
+        let mut work = Work::default();
+        let mut wanted = Vec::new();
+        for (key, federation, problem) in federations.all() {
+            let name = self.name(key, federation);
+            if problem.is_some() {
+                // As it was before, if there was one.
+                wanted.push(name);
+                continue;
+            }
+            let deployment = self.deployment(&name, key, federation, owner);
+            let written = &deployment["metadata"]["annotations"][WRITTEN];
+            let is_there = |one: &&DynamicObject| {
+                one.name_any() == name
+                    && one.annotations().get(WRITTEN).map(String::as_str) == written.as_str()
+            };
+            wanted.push(name.clone());
+            if !there.iter().any(|one| is_there(&one)) {
+                work.write.push((name, deployment));
+            }
+        }
+        let unwanted = there.iter().map(ResourceExt::name_any).filter(|name| !wanted.contains(name));
+        work.delete = unwanted.collect();
+        work
+    }
+
+    /// Those that are not as they are told now.
+    fn statuses(
+        &self,
+        federations: &Federations,
+        targets: &Targets,
+        there: &[DynamicObject],
+        refused: &BTreeMap<String, String>,
+        now: Timestamp,
+    ) -> Vec<(Key, FederationStatus)> {
+        let now = now.to_string();
+        let mut changed = Vec::new();
+        for (key, federation, problem) in federations.all() {
+            let name = self.name(key, federation);
+            let ready = there.iter().find(|one| one.name_any() == name).is_some_and(is_ready);
+            let members = targets.of((&key.0, &key.1), federations).count();
+            let agent = format!("{}/{name}", self.namespace);
+            let refused = refused.get(&name).map(|error| ("AgentRefused", error.as_str()));
+            let problem = problem.map(|problem| ("BadSelector", problem)).or(refused);
+            let status = status(federation, &agent, members, ready, problem, &now);
+            if federation.status.as_ref() != Some(&status) {
+                changed.push((key.clone(), status));
+            }
+        }
+        changed
+    }
+
+    /// A Deployment's name: of one that was made anew under the same name, another one.
+    fn name(&self, (namespace, name): &Key, federation: &Federation) -> String {
+        let mut readable = format!("{}-{namespace}-{name}", self.prefix).replace('.', "-");
+        readable.truncate(LONGEST);
+        let uid = federation.uid().unwrap_or_default();
+        format!("{}-{}", readable.trim_end_matches('-'), uid.get(..8).unwrap_or(&uid))
+    }
+
+    fn deployment(&self, name: &str, key: &Key, federation: &Federation, owner: &Value) -> Value {
+        let (namespace, of) = key;
+        let labels = || {
+            let mut labels = self.labels.clone();
+            labels.insert(PART.0.to_owned(), PART.1.to_owned());
+            labels.insert("larnax.io/agent".to_owned(), name.to_owned());
+            labels
+        };
+        let spec = json!({
+            // What it learns is in its pod: two would each know half of it.
+            "replicas": 1,
+            "strategy": {"type": "Recreate"},
+            "selector": {"matchLabels": {"larnax.io/agent": name}},
+            "template": {
+                "metadata": {
+                    "labels": labels(),
+                    "annotations": {CONFIG: self.config(key, federation).to_string()},
+                },
+                "spec": self.pod(namespace, federation),
+            },
+        });
+        let mut hasher = DefaultHasher::new();
+        (spec.to_string(), owner.to_string()).hash(&mut hasher);
+        json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {
+                "name": name,
+                "namespace": self.namespace,
+                "labels": labels(),
+                "annotations": {NAMESPACE: namespace, NAME: of, WRITTEN: format!("{:016x}", hasher.finish())},
+                "ownerReferences": [owner],
+            },
+            "spec": spec,
+        })
+    }
+
+    /// The agent's config.
+    fn config(&self, (namespace, name): &Key, federation: &Federation) -> Value {
+        let (token, tls) = ("/etc/larnax-access/token", json!({"ca_file": "/etc/larnax-access/ca.crt"}));
+        json!({
+            "interval": federation.spec.interval.as_deref().unwrap_or(&self.interval),
+            "host": false,
+            "listen": format!("0.0.0.0:{PORT}"),
+            "api": {"bearer_token_file": token},
+            "hub": {
+                "url": self.hub, "name": format!("federation/{namespace}/{name}"), "bearer_token_file": token, "tls_config": tls,
+            },
+            "scrape_configs": [{
+                "job_name": "pods",
+                "http_sd_configs": [{
+                    "url": format!("{}/targets?federation={namespace}/{name}", self.operator),
+                    "refresh_interval": "5s",
+                    "authorization": {"credentials_file": token},
+                    "tls_config": tls,
+                }],
+            }],
+        })
+    }
+
+    fn pod(&self, namespace: &str, federation: &Federation) -> Value {
+        let mount = |name: &str, path: &str, read_only: bool| json!({"name": name, "mountPath": path, "readOnly": read_only});
+        let mut pod = json!({
+            "automountServiceAccountToken": false,
+            "enableServiceLinks": false,
+            "imagePullSecrets": self.pull_secrets.iter().map(|name| json!({"name": name})).collect::<Vec<_>>(),
+            "securityContext": {
+                "runAsNonRoot": true, "runAsUser": 65_532, "runAsGroup": 65_532, "fsGroup": 65_532,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [{
+                "name": "agent",
+                "image": self.image,
+                "imagePullPolicy": self.pull_policy,
+                "args": ["--config=/etc/larnax/larnax.yaml"],
+                "ports": [{"name": "http", "containerPort": PORT}],
+                "resources": self.resources,
+                "livenessProbe": {"httpGet": {"path": "/-/healthy", "port": "http"}},
+                "readinessProbe": {"httpGet": {"path": "/-/ready", "port": "http"}, "periodSeconds": 2},
+                "securityContext": {
+                    "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
+                },
+                "volumeMounts": [
+                    mount("access", "/etc/larnax-access", true),
+                    mount("config", "/etc/larnax", true),
+                    mount("state", "/var/lib/larnax", false),
+                ],
+            }],
+            "volumes": [
+                {"name": "access", "secret": {"secretName": self.secret, "defaultMode": 0o440}},
+                {"name": "config", "downwardAPI": {"items": [
+                    {"path": "larnax.yaml", "fieldRef": {"fieldPath": format!("metadata.annotations['{CONFIG}']")}},
+                ]}},
+                {"name": "state", "emptyDir": {}},
+            ],
+        });
+        // In the middle of its group, where there is room: what it scrapes then stays on the node, or in the zone at least.
+        if let Some(selector) = &federation.spec.selector {
+            let near =
+                |key: &str| json!({"topologyKey": key, "labelSelector": selector, "namespaces": [namespace]});
+            pod["affinity"] = json!({"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
+                {"weight": 100, "podAffinityTerm": near("topology.kubernetes.io/zone")},
+                {"weight": 50, "podAffinityTerm": near("kubernetes.io/hostname")},
+            ]}});
+        }
+        pod
+    }
+}
+
+/// Whether what was written last runs.
+fn is_ready(deployment: &DynamicObject) -> bool {
+    let status = &deployment.data["status"];
+    status["observedGeneration"].as_i64() == deployment.metadata.generation
+        && status["updatedReplicas"].as_i64() == Some(1)
+        && status["readyReplicas"].as_i64() == Some(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agents() -> Agents {
+        serde_json::from_value(json!({
+            "namespace": "larnax", "owner": "larnax-operator", "prefix": "larnax", "labels": {"app.kubernetes.io/name": "larnax"},
+            "image": "larnax-edge", "pull_policy": "Never", "hub": "https://hub", "operator": "https://operator",
+            "secret": "larnax", "interval": "5s", "resources": {},
+        }))
+        .unwrap()
+    }
+
+    fn federation(name: &str, uid: &str, interval: Option<&str>) -> Federation {
+        serde_json::from_value(json!({
+            "apiVersion": "larnax.io/v1alpha1", "kind": "Federation",
+            "metadata": {"namespace": "shop", "name": name, "uid": uid},
+            "spec": {"selector": {"matchLabels": {"app": "pay"}}, "interval": interval},
+        }))
+        .unwrap()
+    }
+
+    fn work(federations: &[Federation], there: &[DynamicObject]) -> Work {
+        let mut all = Federations::default();
+        federations.iter().for_each(|one| all.changed(one.clone()));
+        agents().work(&all, there, &json!({"uid": "1"}))
+    }
+
+    fn written(work: &Work) -> Vec<DynamicObject> {
+        work.write.iter().map(|(_, deployment)| serde_json::from_value(deployment.clone()).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_is_as_it_should_be_is_left_alone_and_what_nobody_wants_any_more_goes() {
+        let (tills, stores) = (federation("tills", "1234abcd-5", None), federation("stores", "99", None));
+        let first = work(&[tills.clone(), stores.clone()], &[]);
+        let there = written(&first);
+        assert_eq!((there.len(), first.delete.len()), (2, 0));
+        assert_eq!(work(&[tills.clone(), stores.clone()], &there), Work::default());
+
+        let faster = work(&[federation("tills", "1234abcd-5", Some("1s")), stores.clone()], &there);
+        assert_eq!((faster.write.len(), faster.delete.len()), (1, 0));
+        assert_eq!(work(&[stores], &there).delete, ["larnax-shop-tills-1234abcd"]);
+        // Made anew under the same name: what was learnt of others is not its own.
+        let anew = work(&[federation("tills", "5678", None)], &there[1..]);
+        assert_eq!((anew.write.len(), anew.delete.len()), (1, 1));
+    }
+
+    #[test]
+    fn names_are_names_however_long_what_they_are_made_of() {
+        let agents = agents();
+        let key = ("n".repeat(63), "f.".repeat(120));
+        let name = agents.name(&key, &federation("x", "1234abcd-5", None));
+        assert!(name.len() <= 54 && name.ends_with("-1234abcd"), "{name}");
+        assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'), "{name}");
+    }
+
+    #[test]
+    fn an_agent_runs_near_its_group_where_it_can() {
+        let (name, deployment) = work(&[federation("tills", "1", None)], &[]).write.remove(0);
+        let spec = &deployment["spec"]["template"]["spec"];
+        let near = &spec["affinity"]["podAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"][0];
+        assert_eq!(near["podAffinityTerm"]["labelSelector"]["matchLabels"]["app"], "pay");
+        assert_eq!(near["podAffinityTerm"]["namespaces"], json!(["shop"]));
+        assert_eq!(deployment["spec"]["selector"]["matchLabels"]["larnax.io/agent"], name);
+        assert_eq!(deployment["spec"]["template"]["metadata"]["labels"]["larnax.io/agent"], name);
+    }
+}
