@@ -1,6 +1,7 @@
 //! `cargo xtask images`: container images of the programs, made without a container engine.
 //!
-//! The programs are linked with everything they need, and there is nothing else in an image: no shell, no package of a distribution.
+//! The programs are linked with everything they need, and there is nothing else in an image but a list of what they are made of: no
+//! shell, no package of a distribution.
 //! Paths of this machine are left out of them, so that the same sources and compiler give the same image elsewhere.
 
 use std::fs::{self, File};
@@ -11,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use larnax_image::{Entry, Image, Written};
 
 use crate::cargo::{self, cargo};
+use crate::sbom;
 
 /// A user that no system has, as usual for images without one.
 const USER: u32 = 65_532;
@@ -66,6 +68,11 @@ fn write(published: &Published, target: &Target, archive: &Path) -> Result<Writt
             },
             Entry::Folder { path: STATE.to_owned() },
             Entry::Folder { path: "tmp".to_owned() },
+            Entry::File {
+                path: format!("{}.spdx.json", published.program),
+                content: sbom::of(published.program, published.features, &target.triple)?,
+                executable: false,
+            },
             Entry::File { path: published.program.to_owned(), content, executable: true },
         ],
         entry_point: vec![format!("/{}", published.program)],

@@ -7,6 +7,7 @@ mod generate;
 mod images;
 mod kubernetes;
 mod peers;
+mod sbom;
 mod size;
 mod steps;
 mod test;

@@ -10,7 +10,7 @@ use larnax_serve::hyper::body::Bytes;
 use larnax_serve::hyper::header::{self, HeaderValue};
 use larnax_serve::hyper::http::request::Parts;
 use larnax_serve::hyper::{Method, StatusCode};
-use larnax_serve::{Handler, LocalFuture, Page, Stream};
+use larnax_serve::{Caller, Handler, LocalFuture, Page, Stream};
 use larnax_store::IncidentQuery;
 
 use crate::hub::{Hub, HubError};
@@ -114,8 +114,8 @@ impl Handler for Hub {
         Some(answer)
     }
 
-    fn go_on(self: Rc<Self>, stream: Stream) -> LocalFuture<'static, ()> {
-        Box::pin(self.serve(stream))
+    fn go_on(self: Rc<Self>, stream: Stream, caller: Option<Caller>) -> LocalFuture<'static, ()> {
+        Box::pin(self.serve(stream, caller))
     }
 }
 

@@ -15,7 +15,7 @@ use larnax_core::{
 };
 use larnax_decide::Plans;
 use larnax_diagnose::{Incidents, Topology};
-use larnax_serve::{LocalFuture, Pages};
+use larnax_serve::{Caller, LocalFuture, Pages};
 use larnax_spec::Policy;
 use larnax_store::{Error, Fence, Retention, Sighting, Store};
 use serde_json::value::RawValue;
@@ -228,7 +228,7 @@ impl Hub {
             match tokio_tungstenite::accept_async_with_config(ours, config).await {
                 Ok(socket) => {
                     let (sender, receiver) = larnax_session::split(socket);
-                    sessions::serve(&hub, sender, receiver).await;
+                    sessions::serve(&hub, sender, receiver, None).await;
                 }
                 Err(error) => tracing::debug!(%error, "a session was not opened"),
             }
@@ -236,10 +236,10 @@ impl Hub {
         theirs
     }
 
-    /// Serves a session over a connection that was upgraded to one.
-    pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(self: Rc<Self>, stream: S) {
+    /// Serves a session over a connection that was upgraded to one. A `caller` who has no token of this hub speaks for itself alone.
+    pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(self: Rc<Self>, stream: S, caller: Option<Caller>) {
         let (sender, receiver) = larnax_session::wire::server_side(stream).await;
-        sessions::serve(&self, sender, receiver).await;
+        sessions::serve(&self, sender, receiver, caller.as_ref()).await;
     }
 
     /// The source of its events.
@@ -261,11 +261,15 @@ impl Hub {
     }
 
     /// Takes events of an edge. They are durable when this returns. Gives back which of them will never be taken, and why.
-    pub(crate) async fn take(&self, events: &[Box<RawValue>]) -> Result<Vec<(usize, String)>, String> {
+    pub(crate) async fn take(
+        &self,
+        events: &[Box<RawValue>],
+        caller: Option<&Caller>,
+    ) -> Result<Vec<(usize, String)>, String> {
         let now = self.now();
         let (mut taken, mut refused) = (Vec::with_capacity(events.len()), Vec::new());
         for (place, event) in events.iter().enumerate() {
-            match checked(event.get(), now) {
+            match checked(event.get(), now, caller) {
                 Ok(event) => taken.push(event),
                 Err(reason) => refused.push((place, reason)),
             }
@@ -368,10 +372,14 @@ impl Hub {
 }
 
 /// An event as the log takes it; the error says what is wrong with it.
-fn checked(json: &str, now: Timestamp) -> Result<RawEvent, String> {
+fn checked(json: &str, now: Timestamp, caller: Option<&Caller>) -> Result<RawEvent, String> {
     let raw = cloudevents::parse_foreign(json, now).map_err(|error| error.to_string())?;
     if is_anomaly(&raw.r#type) {
-        serde_json::from_str::<Event>(&raw.json).map_err(|error| format!("{}: {error}", raw.r#type))?;
+        let event = serde_json::from_str::<Event>(&raw.json);
+        let event = event.map_err(|error| format!("{}: {error}", raw.r#type))?;
+        sessions::speaks_for(caller, &event.data.anomaly.component)?;
+    } else if let Some(caller) = caller {
+        return Err(format!("{} tells of anomalies only, not of {}", caller.name, raw.r#type));
     }
     Ok(raw)
 }

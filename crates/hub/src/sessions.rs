@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use larnax_core::{AnomalyId, Command, Component, ComponentId, Timestamp};
 use larnax_decide::Offered;
+use larnax_serve::Caller;
 use larnax_session::wire::{Heard, Receiver, Sender};
 use larnax_session::{
     Acknowledged, EvidencePart, FromEdge, FromHub, Hello, PROTOCOL, Pull, SessionError, Welcome,
@@ -210,20 +211,36 @@ impl Sessions {
     }
 }
 
+/// Whether an edge may tell of a component. Who has no token of this hub, as an agent beside an application, speaks for its own pod, and
+/// for what is neither a pod nor a machine.
+///
+/// # Errors
+/// A sentence for a person where it may not.
+pub(crate) fn speaks_for(caller: Option<&Caller>, component: &ComponentId) -> Result<(), String> {
+    let Some(Caller { name }) = caller else { return Ok(()) };
+    let may = match component.kind() {
+        "node" => false,
+        "pod" => name.split_once('/') == Some((component.scope(), component.name())),
+        _ => true,
+    };
+    if may { Ok(()) } else { Err(format!("{name} may not tell of {component}: it speaks for pod/{name}")) }
+}
+
 /// Serves one session until it ends, which is always for a reason.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     hub: &Rc<Hub>,
     mut sender: Sender<S>,
     mut receiver: Receiver<S>,
+    caller: Option<&Caller>,
 ) {
-    let reason = match greet(hub, &mut sender, &mut receiver).await {
+    let reason = match greet(hub, &mut sender, &mut receiver, caller).await {
         Ok(hello) => {
             let agent = hello.agent.clone();
             let number = hub.sessions.number();
             tracing::info!(agent, components = hello.components.len(), "an edge has connected");
             hub.heard_of(&hello.agent, Some(&hello.components)).await;
             let asked = hub.sessions.enter(number, hello, &hub.options.name, hub.now());
-            let ended = converse(hub, &agent, number, asked, &mut sender, &mut receiver).await;
+            let ended = converse(hub, &agent, number, asked, &mut sender, &mut receiver, caller).await;
             hub.sessions.leave(&agent, number);
             let reason = ended.err().map_or_else(String::new, |error| error.to_string());
             tracing::info!(agent, reason, "an edge is gone");
@@ -238,6 +255,7 @@ async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
     hub: &Hub,
     sender: &mut Sender<S>,
     receiver: &mut Receiver<S>,
+    caller: Option<&Caller>,
 ) -> Result<Hello, SessionError> {
     let late = |_| SessionError::Refused(format!("expected a hello within {} s", HELLO.as_secs()));
     let hello = match timeout(HELLO, receiver.next::<FromEdge>()).await.map_err(late)?? {
@@ -269,7 +287,15 @@ async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
         let found = hello.components.len();
         return refuse(format!("{found} components: expected at most {MAX_COMPONENTS} of one edge"));
     }
+    if let Some(Caller { name }) = caller.filter(|caller| caller.name != hello.agent) {
+        return refuse(format!("{name} is called {}: expected its own name", hello.agent));
+    }
+    may_tell(caller, &hello.components)?;
     Ok(hello)
+}
+
+fn may_tell(caller: Option<&Caller>, components: &[Component]) -> Result<(), SessionError> {
+    components.iter().try_for_each(|one| speaks_for(caller, &one.id)).map_err(SessionError::Refused)
 }
 
 /// Takes what an edge says and asks it what is to be asked.
@@ -280,6 +306,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     mut asked: mpsc::Receiver<Ask>,
     sender: &mut Sender<S>,
     receiver: &mut Receiver<S>,
+    caller: Option<&Caller>,
 ) -> Result<(), SessionError> {
     let mut waiting: HashMap<u64, oneshot::Sender<Answer>> = HashMap::new();
     let mut heard = Instant::now();
@@ -312,7 +339,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         let Heard::Message(message) = message else { continue };
         match message {
             FromEdge::Events(delivery) => {
-                let refused = hub.take(&delivery.events).await.map_err(SessionError::Refused)?;
+                let refused = hub.take(&delivery.events, caller).await.map_err(SessionError::Refused)?;
                 hub.count(|counters| {
                     counters.events_taken += (delivery.events.len() - refused.len()) as u64;
                     counters.events_refused += refused.len() as u64;
@@ -329,6 +356,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
             FromEdge::Topology(delta) => hub.learn_topology(agent, delta).await,
             FromEdge::Heartbeat(heartbeat) => {
                 let components = heartbeat.components.filter(|all| all.len() <= MAX_COMPONENTS);
+                may_tell(caller, components.as_deref().unwrap_or_default())?;
                 let offers = heartbeat.offers.filter(|all| all.len() <= MAX_OFFERS);
                 hub.heard_of(agent, components.as_deref()).await;
                 hub.sessions.update(agent, number, |report| {
@@ -363,6 +391,19 @@ fn steady(before: f64, measured: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_has_no_token_of_the_hub_speaks_for_its_own_pod_and_for_no_other_pod_or_machine() {
+        let caller = Caller { name: "shop/pay-x".to_owned() };
+        let may = |id: &str, caller| speaks_for(caller, &id.parse().unwrap());
+        for id in ["pod/shop/pay-x", "service/shop/orders", "process/pay-x/worker"] {
+            assert_eq!(may(id, Some(&caller)), Ok(()), "{id}");
+        }
+        for id in ["pod/shop/web-y", "pod/other/pay-x", "node/local/n1"] {
+            assert!(may(id, Some(&caller)).unwrap_err().contains("pod/shop/pay-x"), "{id}");
+            assert_eq!(may(id, None), Ok(()), "{id}");
+        }
+    }
 
     #[test]
     fn what_a_heartbeat_takes_on_its_way_does_not_move_a_clock() {

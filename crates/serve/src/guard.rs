@@ -17,8 +17,15 @@ use crate::tls::Certificate;
 
 /// Who may ask without the server's token, by one of another kind.
 pub trait Callers: std::fmt::Debug {
-    /// Whether whoever brings `token` may ask at `path`.
-    fn may<'a>(&'a self, token: &'a str, path: &'a str) -> LocalFuture<'a, bool>;
+    /// Who brings `token`, if they may ask at `path`.
+    fn who<'a>(&'a self, token: &'a str, path: &'a str) -> LocalFuture<'a, Option<Caller>>;
+}
+
+/// Who was let in without the server's token: among the extensions of the request's head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// What it is called, as `shop/pay-7d4f-x2x`.
+    pub name: String,
 }
 
 /// Who is let in.
@@ -39,13 +46,14 @@ pub struct Door {
 }
 
 impl Door {
-    /// Whether a request brings no token of this server, but one that others are known by.
-    pub(crate) async fn is_by_caller<B>(&self, request: &Request<B>) -> bool {
-        let (Some(callers), Some(token)) = (&self.callers, &self.token) else { return false };
+    /// Who brings no token of this server, but one that others are known by.
+    pub(crate) async fn caller<B>(&self, request: &Request<B>) -> Option<Caller> {
+        let (callers, token) = (self.callers.as_ref()?, self.token.as_ref()?);
         let given = bearer(request.headers());
-        !given.is_empty()
-            && !same(given.as_bytes(), token.expose().as_bytes())
-            && callers.may(given, request.uri().path()).await
+        if given.is_empty() || same(given.as_bytes(), token.expose().as_bytes()) {
+            return None;
+        }
+        callers.who(given, request.uri().path()).await
     }
 
     /// The refusal of who may not ask, see the head of this file; none lets a request in. One by a known caller needs no token.

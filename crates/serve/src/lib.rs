@@ -36,7 +36,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 pub use answer::{Answer, ErrorReport, Query};
-pub use guard::Door;
+pub use guard::{Caller, Door};
 pub use hyper;
 pub use tls::Certificate;
 
@@ -87,8 +87,8 @@ pub trait Handler: 'static {
         None
     }
 
-    /// Goes on with a connection after [`Handler::upgrade`].
-    fn go_on(self: Rc<Self>, _stream: Stream) -> LocalFuture<'static, ()> {
+    /// Goes on with a connection after [`Handler::upgrade`], by somebody who has no token of this server, or by one who has.
+    fn go_on(self: Rc<Self>, _stream: Stream, _caller: Option<Caller>) -> LocalFuture<'static, ()> {
         Box::pin(async {})
     }
 }
@@ -152,13 +152,17 @@ where
 }
 
 async fn handle<H: Handler>(mut request: Request<Incoming>, door: &Door, handler: Rc<H>) -> Answer {
-    let by_caller = door.is_by_caller(&request).await;
-    if let Some(refusal) = door.refuse(&request, by_caller, |path| handler.has_page(path)) {
+    let caller = door.caller(&request).await;
+    if let Some(refusal) = door.refuse(&request, caller.is_some(), |path| handler.has_page(path)) {
         return guard::sealed(refusal);
+    }
+    if let Some(caller) = caller {
+        request.extensions_mut().insert(caller);
     }
     if request.headers().contains_key(hyper::header::UPGRADE) {
         let going_on = hyper::upgrade::on(&mut request);
-        let (head, _) = request.into_parts();
+        let (mut head, _) = request.into_parts();
+        let caller = head.extensions.remove::<guard::Caller>();
         let Some(answer) = handler.upgrade(&head) else {
             let message = format!("{} is no place to upgrade a connection at", head.uri.path());
             return guard::sealed(answer::error(StatusCode::BAD_REQUEST, message));
@@ -166,7 +170,7 @@ async fn handle<H: Handler>(mut request: Request<Incoming>, door: &Door, handler
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             tokio::task::spawn_local(async move {
                 match going_on.await {
-                    Ok(stream) => handler.go_on(TokioIo::new(stream)).await,
+                    Ok(stream) => handler.go_on(TokioIo::new(stream), caller).await,
                     Err(error) => tracing::debug!(%error, "a connection was not upgraded"),
                 }
             });

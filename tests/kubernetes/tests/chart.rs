@@ -165,7 +165,7 @@ fn the_pods_that_ask_for_it_and_the_nodes_are_watched_by_the_agent_of_their_node
     });
 
     // As a user looks whether it works.
-    let said = cluster.helm(&["test", "larnax", "--namespace=larnax", "--logs", "--timeout=1m"]);
+    let said = cluster.helm(&["test", "larnax", "--namespace=larnax", "--timeout=1m"]);
     assert!(said.contains("Succeeded"), "{said}");
 
     // A namespace that asks for agents of its own: they watch from inside, and the agent of the node leaves these pods alone.

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use larnax_serve::hyper::body::Bytes;
 use larnax_serve::hyper::http::request::Parts;
-use larnax_serve::{Answer, Handler, LocalFuture};
+use larnax_serve::{Answer, Caller, Handler, LocalFuture, Stream};
 pub use larnax_serve::{Page, Pages};
 
 use crate::agent::Agent;
@@ -47,9 +47,9 @@ impl Handler for Answers {
         self.others.as_ref().and_then(|others| others.upgrade(head))
     }
 
-    fn go_on(self: Rc<Self>, stream: larnax_serve::Stream) -> LocalFuture<'static, ()> {
+    fn go_on(self: Rc<Self>, stream: Stream, caller: Option<Caller>) -> LocalFuture<'static, ()> {
         match &self.others {
-            Some(others) => Rc::clone(others).go_on(stream),
+            Some(others) => Rc::clone(others).go_on(stream, caller),
             None => Box::pin(async {}),
         }
     }
