@@ -85,8 +85,11 @@ impl Hub {
         let ranked = spawn_blocking(move || {
             let mut diagnosis = larnax_diagnose::rank(&case);
             add_charts(&mut diagnosis, &case, incident.onset);
-            let cause = diagnosis.candidates.first().map(|first| &first.component);
-            let look = cause.map(|cause| looks::look(&case, cause, incident.onset, incident.opened));
+            let look = diagnosis.candidates.first().map(|cause| {
+                // Who noticed it first is often a caller, some seconds late: what was wrong by then would be what is usual.
+                let onset = cause.onset.map_or(incident.onset, |onset| onset.min(incident.onset));
+                looks::look(&case, &cause.component, onset, incident.opened)
+            });
             Diagnosed { diagnosis, look, offers: Vec::new() }
         });
         let failed = |_| Diagnosed::unknown("the ranking failed".to_owned());
@@ -148,6 +151,7 @@ impl Hub {
         }));
         let (here, elsewhere) = tokio::join!(here, self.evidence_elsewhere(elsewhere));
         let mut answers: BTreeMap<ComponentId, _> = here.into_iter().chain(elsewhere).collect();
+        let disturbed = self.disturbed(incident, components);
         let mut pulled = Pulled { observed: Vec::new(), bytes: 0, notes: Vec::new() };
         for component in components {
             let answer =
@@ -164,9 +168,13 @@ impl Hub {
                     }
                     pulled.notes.extend(missing(&part).map(|missing| format!("{component}: {missing}")));
                     let up = up(&part, shifted(incident.onset, clock_ahead));
-                    let disturbed = self.disturbed(incident, component, clock_ahead);
+                    let of = |near: bool| {
+                        let all = disturbed.iter().filter(|(whose, ..)| near || whose == component);
+                        let by_edge = |time: Timestamp| shifted(time, clock_ahead);
+                        all.map(|(_, from, until)| (by_edge(*from), by_edge(*until))).collect::<Vec<_>>()
+                    };
                     let onset = shifted(incident.onset, clock_ahead);
-                    let window = calm(part.window, onset, &disturbed);
+                    let window = calm(part.window, onset, &[of(true), of(false)]);
                     pulled.observed.push(observed(component.clone(), window, up, clock_ahead));
                 }
                 Err(reason) => pulled.notes.push(format!("{component}: no evidence, {reason}")),
@@ -175,18 +183,20 @@ impl Hub {
         pulled
     }
 
-    /// When a component had anomalies of other incidents before this one, by the clock of its edge.
+    /// When any of these components had anomalies of other incidents before this one. What went wrong then is not what is usual for
+    /// the others either: a caller that was not noticed itself had errors, and the next ones like them would be nothing new.
     fn disturbed(
         &self,
         incident: &Incident,
-        component: &ComponentId,
-        ahead: f64,
-    ) -> Vec<(Timestamp, Timestamp)> {
+        components: &[ComponentId],
+    ) -> Vec<(ComponentId, Timestamp, Timestamp)> {
         let known = self.known.borrow();
         let others = known.incidents.all().filter(|other| other.id != incident.id);
-        let of = others.flat_map(|other| &other.anomalies).filter(|anomaly| anomaly.component == *component);
-        let times = of.map(|anomaly| (anomaly.onset, anomaly.closed.unwrap_or(incident.onset)));
-        times.map(|(from, until)| (shifted(from, ahead), shifted(until, ahead))).collect()
+        let near =
+            others.flat_map(|other| &other.anomalies).filter(|one| components.contains(&one.component));
+        let times =
+            |one: &IncidentAnomaly| (one.component.clone(), one.onset, one.closed.unwrap_or(incident.onset));
+        near.map(times).collect()
     }
 
     /// What is asked of a component, by the hub's clock.
@@ -258,19 +268,23 @@ fn farther(times: &[Timestamp], onset: Timestamp, past: Duration) -> Option<Dura
     (wanted > past).then_some(wanted)
 }
 
-/// A window without those rows before the onset that are from other incidents: what went wrong before is not what is normal. As it
-/// is where too little would be left.
-fn calm(window: Window, onset: Timestamp, disturbed: &[(Timestamp, Timestamp)]) -> Window {
-    let is_calm = |time: &Timestamp| {
+/// A window without those rows before the onset that are from other incidents: what went wrong before is not what is normal. Of several
+/// lists of when that was the first one that leaves enough; as it is where none does.
+fn calm(window: Window, onset: Timestamp, disturbed: &[Vec<(Timestamp, Timestamp)>]) -> Window {
+    let is_calm = |time: &Timestamp, disturbed: &[(Timestamp, Timestamp)]| {
         *time >= onset || !disturbed.iter().any(|(from, until)| (*from..=*until).contains(time))
     };
     let before = |times: &[Timestamp]| times.partition_point(|time| *time < onset);
-    let times: Vec<Timestamp> = window.times.iter().copied().filter(is_calm).collect();
-    if before(&times) < CALM_ROWS.min(before(&window.times)) {
-        return window;
+    let enough = CALM_ROWS.min(before(&window.times));
+    for disturbed in disturbed {
+        let times: Vec<Timestamp> =
+            window.times.iter().copied().filter(|time| is_calm(time, disturbed)).collect();
+        if before(&times) >= enough {
+            let rows = window.times.iter().zip(window.rows).filter(|(time, _)| is_calm(time, disturbed));
+            return Window { rows: rows.map(|(_, row)| row).collect(), times, ..window };
+        }
     }
-    let rows = window.times.iter().zip(window.rows).filter(|(time, _)| is_calm(time));
-    Window { rows: rows.map(|(_, row)| row).collect(), times, ..window }
+    window
 }
 
 /// All answers, in the order of the questions.
@@ -374,15 +388,23 @@ mod tests {
             rows: (0..seconds).map(|second| vec![Some(second as f64)]).collect(),
             ..Window::default()
         };
-        let kept = |seconds: usize, from: usize, until: usize| {
-            let window = calm(window(seconds), at(150), &[(at(from), at(until))]);
+        let kept_of = |seconds: usize, lists: &[Vec<(Timestamp, Timestamp)>]| {
+            let window = calm(window(seconds), at(150), lists);
             assert_eq!(window.times.len(), window.rows.len());
             window.rows.iter().filter_map(|row| row[0]).map(|second| second as usize).collect::<Vec<_>>()
         };
+        let kept =
+            |seconds: usize, from: usize, until: usize| kept_of(seconds, &[vec![(at(from), at(until))]]);
         assert_eq!(kept(200, 20, 59), (0..20).chain(60..200).collect::<Vec<_>>());
         assert_eq!(kept(200, 140, 180), (0..140).chain(150..200).collect::<Vec<_>>(), "only before");
         assert_eq!(kept(200, 10, 140).len(), 200, "too little would be left");
         assert_eq!(kept(40, 100, 120).len(), 40);
+        let (near, own) = (vec![(at(10), at(60)), (at(90), at(149))], vec![(at(10), at(60))]);
+        assert_eq!(
+            kept_of(200, &[near, own]),
+            (0..10).chain(61..200).collect::<Vec<_>>(),
+            "at least its own"
+        );
     }
 
     #[test]

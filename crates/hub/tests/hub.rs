@@ -46,6 +46,40 @@ fn what_edges_tell_becomes_one_incident_whose_cause_is_named_from_pulled_evidenc
     });
 }
 
+/// A shop whose stock failed the second time looked otherwise than the first time: its callers, which nobody had noticed, had had the
+/// same errors before.
+#[test]
+fn what_an_earlier_incident_did_to_those_near_it_is_not_what_is_usual_for_them() {
+    on_one_thread(async {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let hub = hub(&store);
+        hub.tell_topology(shop()).await;
+        let onset = SystemClock.now().minus(Duration::from_secs(30));
+        let before = move |seconds: u64| onset.minus(Duration::from_secs(seconds));
+        let mut first = opened("stock", before(250));
+        (first.data.anomaly.closed, first.data.anomaly.last_seen) = (Some(before(190)), before(190));
+        first.data.transition = Transition::Closed;
+        let mut edges = Edges::connect(&hub).await;
+        edges.tell(&[first, opened("stock", onset)]).await;
+        tokio::task::spawn_local(edges.answer(move |pull| {
+            let mut part = samples(pull, onset);
+            for (time, row) in part.window.times.iter().zip(&mut part.window.rows) {
+                if (before(250)..before(190)).contains(time) {
+                    row.iter_mut().flatten().for_each(|value| *value += 6.0);
+                }
+            }
+            part
+        }));
+        let incident =
+            incident_that(&store, |one| one.anomalies[0].closed.is_none() && one.diagnosis.is_some()).await;
+        let candidates = incident.diagnosis.unwrap().candidates;
+        let orders = candidates.iter().find(|candidate| candidate.component == id("orders")).unwrap();
+        let usual = orders.metrics[0].before;
+        assert!(usual < 10.6, "{usual}: 10 and as much as half of a noise of 1");
+    });
+}
+
 /// Rows a minute apart, as many as are asked for.
 fn slow_samples(pull: &Pull, onset: Timestamp) -> EvidencePart {
     let minutes = (pull.until.since(pull.from) / 60.0) as u64;

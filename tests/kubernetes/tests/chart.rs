@@ -194,13 +194,16 @@ fn the_pods_that_ask_for_it_and_the_nodes_are_watched_by_the_agent_of_their_node
     let upgrade = ["upgrade", "larnax", &chart.display().to_string(), "--namespace=larnax", "--reuse-values"];
     cluster.helm(&upgrade);
     assert_eq!(cluster.kubectl(&secret), token);
+    // What the operator made goes with it.
+    cluster.apply(&of_stock.to_string());
+    cluster.kubectl(&ready);
     cluster.helm(&["uninstall", "larnax", "--namespace=larnax", "--wait"]);
     let kinds = "all,secrets,configmaps,serviceaccounts,pvc";
     let left = || cluster.kubectl(&["get", kinds, "--namespace=larnax", "--output=name"]);
     eventually("an empty namespace", SOON, || {
         (left().trim() == "configmap/kube-root-ca.crt\nserviceaccount/default").then_some(())
     });
-    let kinds = "clusterroles,clusterrolebindings,mutatingwebhookconfigurations";
+    let kinds = "clusterroles,clusterrolebindings,mutatingwebhookconfigurations,customresourcedefinitions";
     let roles = cluster.kubectl(&["get", kinds, "--output=name"]);
     assert!(!roles.contains("larnax"), "{roles}");
 }
