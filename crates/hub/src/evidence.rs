@@ -30,6 +30,9 @@ const CALM_ROWS: usize = 60;
 const MAX_PAST: Duration = Duration::from_secs(7 * 86_400);
 /// The most rows of one component.
 const MAX_ROWS: usize = 2_000;
+/// What began in a component is noticed in its callers within so many seconds, as long as silence takes to be noticed. What began earlier
+/// crept, and looks like itself from when it was noticed: then it is as far out each time.
+const NOTICED_WITHIN: f64 = 10.0;
 /// Candidates and metrics that get a chart, and the points of one.
 const CHARTS: (usize, usize, usize) = (3, 3, 120);
 /// Edges that an incident shows at most.
@@ -87,7 +90,9 @@ impl Hub {
             add_charts(&mut diagnosis, &case, incident.onset);
             let look = diagnosis.candidates.first().map(|cause| {
                 // Who noticed it first is often a caller, some seconds late: what was wrong by then would be what is usual.
-                let onset = cause.onset.map_or(incident.onset, |onset| onset.min(incident.onset));
+                let is_near =
+                    |onset: &Timestamp| (0.0..=NOTICED_WITHIN).contains(&incident.onset.since(*onset));
+                let onset = cause.onset.filter(is_near).unwrap_or(incident.onset);
                 looks::look(&case, &cause.component, onset, incident.opened)
             });
             Diagnosed { diagnosis, look, offers: Vec::new() }
