@@ -157,6 +157,7 @@ impl Hub {
         let (here, elsewhere) = tokio::join!(here, self.evidence_elsewhere(elsewhere));
         let mut answers: BTreeMap<ComponentId, _> = here.into_iter().chain(elsewhere).collect();
         let disturbed = self.disturbed(incident, components);
+        let near = merged(disturbed.values().flatten().copied().collect());
         let mut pulled = Pulled { observed: Vec::new(), bytes: 0, notes: Vec::new() };
         for component in components {
             let answer =
@@ -173,13 +174,13 @@ impl Hub {
                     }
                     pulled.notes.extend(missing(&part).map(|missing| format!("{component}: {missing}")));
                     let up = up(&part, shifted(incident.onset, clock_ahead));
-                    let of = |near: bool| {
-                        let all = disturbed.iter().filter(|(whose, ..)| near || whose == component);
-                        let by_edge = |time: Timestamp| shifted(time, clock_ahead);
-                        all.map(|(_, from, until)| (by_edge(*from), by_edge(*until))).collect::<Vec<_>>()
+                    let own = merged(disturbed.get(component).cloned().unwrap_or_default());
+                    let by_edge = |times: &[(Timestamp, Timestamp)]| {
+                        let both = |(from, until)| (shifted(from, clock_ahead), shifted(until, clock_ahead));
+                        times.iter().copied().map(both).collect()
                     };
                     let onset = shifted(incident.onset, clock_ahead);
-                    let window = calm(part.window, onset, &[of(true), of(false)]);
+                    let window = calm(part.window, onset, &[by_edge(&near), by_edge(&own)]);
                     pulled.observed.push(observed(component.clone(), window, up, clock_ahead));
                 }
                 Err(reason) => pulled.notes.push(format!("{component}: no evidence, {reason}")),
@@ -194,14 +195,17 @@ impl Hub {
         &self,
         incident: &Incident,
         components: &[ComponentId],
-    ) -> Vec<(ComponentId, Timestamp, Timestamp)> {
+    ) -> BTreeMap<ComponentId, Vec<(Timestamp, Timestamp)>> {
         let known = self.known.borrow();
+        let mut times: BTreeMap<ComponentId, Vec<_>> =
+            components.iter().map(|component| (component.clone(), Vec::new())).collect();
         let others = known.incidents.all().filter(|other| other.id != incident.id);
-        let near =
-            others.flat_map(|other| &other.anomalies).filter(|one| components.contains(&one.component));
-        let times =
-            |one: &IncidentAnomaly| (one.component.clone(), one.onset, one.closed.unwrap_or(incident.onset));
-        near.map(times).collect()
+        for anomaly in others.flat_map(|other| &other.anomalies) {
+            if let Some(times) = times.get_mut(&anomaly.component) {
+                times.push((anomaly.onset, anomaly.closed.unwrap_or(incident.onset)));
+            }
+        }
+        times
     }
 
     /// What is asked of a component, by the hub's clock.
@@ -273,11 +277,26 @@ fn farther(times: &[Timestamp], onset: Timestamp, past: Duration) -> Option<Dura
     (wanted > past).then_some(wanted)
 }
 
+/// The same times, in order and each once, however many there are in a storm.
+fn merged(mut times: Vec<(Timestamp, Timestamp)>) -> Vec<(Timestamp, Timestamp)> {
+    times.sort_unstable();
+    let mut merged: Vec<(Timestamp, Timestamp)> = Vec::new();
+    for (from, until) in times {
+        match merged.last_mut() {
+            Some(last) if from <= last.1 => last.1 = last.1.max(until),
+            _ => merged.push((from, until)),
+        }
+    }
+    merged
+}
+
 /// A window without those rows before the onset that are from other incidents: what went wrong before is not what is normal. Of several
-/// lists of when that was the first one that leaves enough; as it is where none does.
+/// lists of when that was, each [`merged`], the first one that leaves enough; as it is where none does.
 fn calm(window: Window, onset: Timestamp, disturbed: &[Vec<(Timestamp, Timestamp)>]) -> Window {
     let is_calm = |time: &Timestamp, disturbed: &[(Timestamp, Timestamp)]| {
-        *time >= onset || !disturbed.iter().any(|(from, until)| (*from..=*until).contains(time))
+        let begun = disturbed.partition_point(|(from, _)| from <= time);
+        let last = begun.checked_sub(1).and_then(|at| disturbed.get(at));
+        *time >= onset || last.is_none_or(|(_, until)| until < time)
     };
     let before = |times: &[Timestamp]| times.partition_point(|time| *time < onset);
     let enough = CALM_ROWS.min(before(&window.times));
@@ -404,6 +423,8 @@ mod tests {
         assert_eq!(kept(200, 140, 180), (0..140).chain(150..200).collect::<Vec<_>>(), "only before");
         assert_eq!(kept(200, 10, 140).len(), 200, "too little would be left");
         assert_eq!(kept(40, 100, 120).len(), 40);
+        let overlapping = vec![(at(90), at(149)), (at(10), at(60)), (at(20), at(30)), (at(60), at(61))];
+        assert_eq!(merged(overlapping), [(at(10), at(61)), (at(90), at(149))]);
         let (near, own) = (vec![(at(10), at(60)), (at(90), at(149))], vec![(at(10), at(60))]);
         assert_eq!(
             kept_of(200, &[near, own]),

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::federation::{Federation, FederationStatus, Federations, Key, status};
+use crate::inject::{USER, confined};
 use crate::targets::Targets;
 
 /// Who changes these objects, for the API server.
@@ -259,10 +260,8 @@ impl Agents {
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,
             "imagePullSecrets": self.pull_secrets.iter().map(|name| json!({"name": name})).collect::<Vec<_>>(),
-            "securityContext": {
-                "runAsNonRoot": true, "runAsUser": 65_532, "runAsGroup": 65_532, "fsGroup": 65_532,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
+            // The group, so that it can read what is mounted.
+            "securityContext": {"fsGroup": USER, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [{
                 "name": "agent",
                 "image": self.image,
@@ -272,9 +271,7 @@ impl Agents {
                 "resources": self.resources,
                 "livenessProbe": {"httpGet": {"path": "/-/healthy", "port": "http"}},
                 "readinessProbe": {"httpGet": {"path": "/-/ready", "port": "http"}, "periodSeconds": 2},
-                "securityContext": {
-                    "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
-                },
+                "securityContext": confined(),
                 "volumeMounts": [
                     mount("access", "/etc/larnax-access", true),
                     mount("config", "/etc/larnax", true),

@@ -32,6 +32,8 @@ const FOLDER: &str = "/etc/larnax";
 const VOLUMES: [&str; 2] = ["larnax", "larnax-state"];
 /// Where the agent answers, unless a container of the pod declares that port.
 const PORT: i32 = 7676;
+/// Who the images run as.
+pub(crate) const USER: i64 = 65_532;
 /// Whose pods are never touched: what the cluster itself needs must not wait for us.
 const SYSTEM: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
 
@@ -302,14 +304,7 @@ fn container(pod: &Pod, sidecar: &Sidecar, native: bool, port: i32) -> Value {
         "resources": sidecar.resources,
         // No readiness probe: whether the application takes requests must not depend on who watches it.
         "livenessProbe": {"httpGet": {"path": "/-/healthy", "port": port}, "initialDelaySeconds": 10},
-        "securityContext": {
-            "allowPrivilegeEscalation": false,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": true,
-            "runAsNonRoot": true,
-            "runAsUser": 65_532,
-            "runAsGroup": 65_532,
-        },
+        "securityContext": confined(),
         "volumeMounts": [
             {"name": VOLUMES[0], "mountPath": FOLDER, "readOnly": true},
             {"name": VOLUMES[1], "mountPath": "/var/lib/larnax"},
@@ -319,6 +314,18 @@ fn container(pod: &Pod, sidecar: &Sidecar, native: bool, port: i32) -> Value {
         container["restartPolicy"] = json!("Always");
     }
     container
+}
+
+/// What the container of an agent may not.
+pub(crate) fn confined() -> Value {
+    json!({
+        "allowPrivilegeEscalation": false,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": true,
+        "runAsNonRoot": true,
+        "runAsUser": USER,
+        "runAsGroup": USER,
+    })
 }
 
 fn volumes(sidecar: &Sidecar) -> [Value; 2] {

@@ -21,7 +21,7 @@ pub trait Callers: std::fmt::Debug {
     fn who<'a>(&'a self, token: &'a str, path: &'a str) -> LocalFuture<'a, Option<Caller>>;
 }
 
-/// Who was let in without the server's token: among the extensions of the request's head.
+/// Who was let in without the server's token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// What it is called, as `shop/pay-7d4f-x2x`.

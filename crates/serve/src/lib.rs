@@ -87,7 +87,7 @@ pub trait Handler: 'static {
         None
     }
 
-    /// Goes on with a connection after [`Handler::upgrade`], by somebody who has no token of this server, or by one who has.
+    /// Goes on with a connection after [`Handler::upgrade`]. `caller` is who opened it without this server's token.
     fn go_on(self: Rc<Self>, _stream: Stream, _caller: Option<Caller>) -> LocalFuture<'static, ()> {
         Box::pin(async {})
     }
@@ -156,13 +156,9 @@ async fn handle<H: Handler>(mut request: Request<Incoming>, door: &Door, handler
     if let Some(refusal) = door.refuse(&request, caller.is_some(), |path| handler.has_page(path)) {
         return guard::sealed(refusal);
     }
-    if let Some(caller) = caller {
-        request.extensions_mut().insert(caller);
-    }
     if request.headers().contains_key(hyper::header::UPGRADE) {
         let going_on = hyper::upgrade::on(&mut request);
-        let (mut head, _) = request.into_parts();
-        let caller = head.extensions.remove::<guard::Caller>();
+        let (head, _) = request.into_parts();
         let Some(answer) = handler.upgrade(&head) else {
             let message = format!("{} is no place to upgrade a connection at", head.uri.path());
             return guard::sealed(answer::error(StatusCode::BAD_REQUEST, message));
