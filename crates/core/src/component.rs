@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -9,6 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The longest id that is accepted, in bytes.
 const MAX_ID_BYTES: usize = 512;
+/// The kind of what is only known by its address.
+const ADDRESS: &str = "address";
 
 /// The name of a component, `kind/scope/name`, as in `service/payments/10.0.0.7:9100` or `node/local/edge-17`.
 ///
@@ -43,6 +46,16 @@ impl ComponentId {
             text
         };
         Self(format!("{}/{}/{}", clean(kind), clean(scope), clean(name)).into())
+    }
+
+    /// Whoever has an IP address, by those who don't know who that is: `address/ip/10.1.2.3`.
+    pub fn of_address(ip: IpAddr) -> Self {
+        Self::from_parts(ADDRESS, "ip", &ip.to_string())
+    }
+
+    /// Whether it stands for whoever has an IP address.
+    pub fn is_address(&self) -> bool {
+        self.kind() == ADDRESS
     }
 
     /// The whole id.

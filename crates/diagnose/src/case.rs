@@ -1,5 +1,6 @@
 //! What is known of an incident when its cause is asked for.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -26,6 +27,16 @@ pub struct Case {
     pub changes: Vec<Change>,
     /// How long calls took, where both ends of a call are measured.
     pub calls: Vec<CallLatency>,
+    /// What labels of others may call a component beside the last part of its id: a pod's workload, its service.
+    pub also_called: BTreeMap<ComponentId, Vec<String>>,
+}
+
+impl Case {
+    /// What labels may call a component.
+    pub fn names_of<'a>(&'a self, id: &'a ComponentId) -> impl Iterator<Item = &'a str> {
+        let others = self.also_called.get(id).into_iter().flatten();
+        std::iter::once(id.name()).chain(others.map(String::as_str))
+    }
 }
 
 /// A component and its metrics.

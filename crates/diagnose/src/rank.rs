@@ -227,18 +227,23 @@ impl<'a> Ranking<'a> {
     /// What its callers measure of what all of them blame.
     fn measured_of(&self, place: usize) -> impl Iterator<Item = &Signal<'a>> {
         let callers = if self.is_blamed(place) { self.graph.dependents(place) } else { &[] };
-        let name = self.components.get(place).map_or("", |id| id.name());
+        let names = self.names_of(place);
         let all = callers.iter().flat_map(|caller| self.strongest(*caller));
-        all.filter(move |signal| signal.kind.is_of(name))
+        all.filter(move |signal| names.iter().any(|name| signal.kind.is_of(name)))
+    }
+
+    /// What labels may call the component at a place.
+    fn names_of(&self, place: usize) -> Vec<&'a str> {
+        self.components.get(place).map_or_else(Vec::new, |id| self.case.names_of(id).collect())
     }
 
     /// Whether all that call a component, two or more, measure of it what is out of its band: then it is the one, or the way to it,
     /// whatever it says of itself. With one caller it may as well be that one.
     fn all_blame(&self, place: usize) -> bool {
-        let (callers, name) = (self.graph.dependents(place), self.components.get(place).map(|id| id.name()));
+        let (callers, names) = (self.graph.dependents(place), self.names_of(place));
         let blames = |caller: &usize| {
             let mut hot = self.strongest(*caller).filter(|signal| signal.hot);
-            name.is_some_and(|name| hot.any(|signal| signal.kind.is_of(name)))
+            hot.any(|signal| names.iter().any(|name| signal.kind.is_of(name)))
         };
         callers.len() >= 2 && callers.iter().all(blames)
     }
@@ -328,8 +333,7 @@ impl<'a> Ranking<'a> {
             .filter(|signal| signal.hot)
             .map(|signal| signal.kind.family())
             .collect();
-        let hot: Vec<&str> =
-            hot.iter().filter_map(|other| self.components.get(*other)).map(|id| id.name()).collect();
+        let hot: Vec<&str> = hot.iter().flat_map(|other| self.names_of(*other)).collect();
         let (mut sum, mut count) = (0.0, 0);
         for signal in self.strongest(place) {
             let felt = felt.contains(&signal.kind.family()) || hot.iter().any(|name| signal.kind.is_of(name));

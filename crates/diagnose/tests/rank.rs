@@ -4,8 +4,10 @@
 
 mod cases;
 
+use std::collections::BTreeMap;
+
 use cases::{at, busy_orders, calls, graph, id, series, shop, stepped, times};
-use larnax_core::{Diagnosis, Edge, EdgeKind, MetricName, Timestamp};
+use larnax_core::{ComponentId, Diagnosis, Edge, EdgeKind, MetricName, Timestamp};
 use larnax_diagnose::{CallLatency, Case, Change, ChangeKind, Observed, When, rank};
 use proptest::prelude::*;
 
@@ -176,6 +178,25 @@ fn what_all_its_callers_blame_comes_before_them_and_what_one_of_them_blames_does
     assert_eq!(first(&blamed), "stock", "{blamed:#?}");
     assert!(says(&blamed, "all that call it measure that their calls to it are not as usual"));
     assert_eq!(first(&rank(&case(0.0))), "orders");
+}
+
+#[test]
+fn what_callers_measure_of_a_pod_is_known_by_the_name_of_its_workload() {
+    let pod = "stock-5f6d8b7c9-x2x7p";
+    let case = |also_called: BTreeMap<ComponentId, Vec<String>>| Case {
+        components: vec![
+            stepped("web", &[("errors", 500.0), ("asked_seconds{of=\"stock\"}", 500.0)]),
+            stepped("orders", &[("errors", 400.0), ("asked_seconds{of=\"stock\"}", 900.0)]),
+            stepped(pod, &[("files", 5.0), ("cpu_seconds", 3.0)]),
+        ],
+        edges: vec![calls("web", pod), calls("orders", pod), calls("web", "orders")],
+        when: When::Since(at(300.0)),
+        also_called,
+        ..Case::default()
+    };
+    let workload = BTreeMap::from([(id(pod), vec!["stock".to_owned()])]);
+    assert_eq!(first(&rank(&case(workload))), pod);
+    assert_ne!(first(&rank(&case(BTreeMap::new()))), pod);
 }
 
 #[test]
@@ -387,6 +408,7 @@ prop_compose! {
             calls: call.into_iter().map(|(caller, callee, a, b)| CallLatency {
                 caller: name(caller), callee: name(callee), caller_view: Some(a), callee_view: Some(b),
             }).collect(),
+            also_called: BTreeMap::new(),
         }
     }
 }

@@ -121,3 +121,43 @@ fn targets_from_a_url_hold_while_it_does_not_answer_also_over_a_restart() {
         assert_eq!(status.components, 2);
     });
 }
+
+/// Issue 6: asking every five seconds whether there is something new was most of what an idle agent sent.
+#[test]
+fn who_holds_its_answer_back_is_told_what_is_known_and_asked_again_at_once() {
+    let state = tempfile::tempdir().unwrap();
+    run(async {
+        let (first, second) = (target().await, target().await);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = format!(
+            "host: false\ninterval: 100ms\nscrape_configs: [{{job_name: shop, http_sd_configs: [{{url: \
+             'http://{}/targets', refresh_interval: 1h}}]}}]",
+            listener.local_addr().unwrap()
+        );
+        let agent = start(&config, state.path()).await;
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let answers = [
+            ("200 OK", "\"one\"", format!(r#"[{{"targets": ["{first}"]}}]"#)),
+            ("304 Not Modified", "\"one\"", String::new()),
+            ("200 OK", "\"two\"", format!(r#"[{{"targets": ["{first}", "{second}"]}}]"#)),
+        ];
+        let mut known = None;
+        for (status, tag, body) in answers {
+            let mut buffer = vec![0; 64 << 10];
+            let count = stream.read(&mut buffer).await.unwrap();
+            let asked = String::from_utf8_lossy(&buffer[..count]).into_owned();
+            assert!(asked.contains("prefer: wait=200\r\n"), "{asked}");
+            match known {
+                None => assert!(!asked.contains("if-none-match"), "{asked}"),
+                Some(tag) => assert!(asked.contains(&format!("if-none-match: {tag}\r\n")), "{asked}"),
+            }
+            let head = format!(
+                "HTTP/1.1 {status}\r\nETag: {tag}\r\nPreference-Applied: wait\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            stream.write_all((head + &body).as_bytes()).await.unwrap();
+            known = Some(tag);
+        }
+        until(agent, "/api/v1/status", components(2)).await;
+    });
+}

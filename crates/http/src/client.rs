@@ -75,17 +75,24 @@ pub struct Request<'a> {
     pub headers: &'a [(HeaderName, HeaderValue)],
     /// Empty for none.
     pub body: &'a [u8],
+    /// How much longer than [`ClientOptions::timeout`] it may take: as long as the server is asked to hold its answer back.
+    pub patience: Duration,
 }
 
 impl<'a> Request<'a> {
     /// A GET without headers of its own.
     pub fn get(url: &'a Url) -> Self {
-        Self { method: Method::GET, url, headers: &[], body: &[] }
+        Self { method: Method::GET, url, headers: &[], body: &[], patience: Duration::ZERO }
     }
 
     /// A POST without headers of its own.
     pub fn post(url: &'a Url, body: &'a [u8]) -> Self {
-        Self { method: Method::POST, url, headers: &[], body }
+        Self { method: Method::POST, url, headers: &[], body, patience: Duration::ZERO }
+    }
+
+    /// The same, where the answer may be held back for so long.
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// The same with headers.
@@ -178,7 +185,7 @@ impl Client {
     }
 
     /// Sends a request and reads the answer's body into `body`, which is cleared first and keeps its room (unless that
-    /// was absurdly large). Ends within [`ClientOptions::timeout`]. Cancelling it is safe and closes the connection.
+    /// was absurdly large). Ends within [`ClientOptions::timeout`] and [`Request::patience`]. Cancelling it is safe and closes the connection.
     ///
     /// The body of an answer that is no success (2xx) is cut after 16 KiB. On an error, `body` holds whatever had come.
     ///
@@ -189,7 +196,7 @@ impl Client {
             body.shrink_to(KEPT_BUFFER.max(2 * body.len()));
         }
         body.clear();
-        let limit = self.options.timeout;
+        let limit = self.options.timeout + request.patience;
         match tokio::time::timeout(limit, self.follow(&request, body)).await {
             Ok(result) => result,
             Err(_) => Err(HttpError::Timeout { url: request.url.to_string(), phase: self.phase, limit }),

@@ -1,25 +1,52 @@
 //! Calls whose duration both ends measure: what the way between two components adds is a metric of neither.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use larnax_core::{ComponentId, Edge, EdgeKind};
+use larnax_diagnose::topology::Topology;
 use larnax_diagnose::{CallLatency, Observed, Series};
 
 /// How names of durations end, as Prometheus wants it.
 const UNIT: &str = "_seconds";
 
+/// Labels of components by whose values metrics of others may call them: what a pod is one of, and the services that lead to it.
+const NAMING: [&str; 2] = ["workload", "services"];
+
+/// What metrics of others may call components beside the last parts of their ids.
+pub(crate) fn names(topology: &Topology, components: &[ComponentId]) -> BTreeMap<ComponentId, Vec<String>> {
+    let mut all = BTreeMap::new();
+    for id in components {
+        let Some(component) = topology.component(id) else { continue };
+        let said = NAMING.iter().filter_map(|label| component.labels.get(*label));
+        // A workload is its kind and its name; services are a list.
+        let names = said.flat_map(|value| value.split(',')).filter_map(|name| name.rsplit('/').next());
+        let names: BTreeSet<&str> = names.filter(|name| !name.is_empty() && *name != id.name()).collect();
+        if !names.is_empty() {
+            all.insert(id.clone(), names.into_iter().map(str::to_owned).collect());
+        }
+    }
+    all
+}
+
 /// Takes the durations of calls from the components that measured them, and puts the two ends of each together. The duration of a
-/// call is a metric in seconds with a label that names the component at the other end of an edge. What only the caller measured
-/// stays with it.
-pub(crate) fn take(observed: &mut [Observed], edges: &[Edge]) -> Vec<CallLatency> {
+/// call is a metric in seconds with a label that names the component at the other end of an edge, by its id or by what it is also
+/// called. What only the caller measured stays with it.
+pub(crate) fn take(
+    observed: &mut [Observed],
+    edges: &[Edge],
+    also_called: &BTreeMap<ComponentId, Vec<String>>,
+) -> Vec<CallLatency> {
     let mut calls = Vec::new();
     for edge in edges.iter().filter(|edge| edge.kind == EdgeKind::Calls && edge.from != edge.to) {
         let Some(caller) = observed.iter().position(|one| one.component == edge.from) else { continue };
         let Some(callee) = observed.iter_mut().find(|one| one.component == edge.to) else { continue };
         let answered: Vec<Series> =
-            callee.series.extract_if(.., |series| is_call(series, &edge.from)).collect();
+            callee.series.extract_if(.., |series| is_call(series, &edge.from, also_called)).collect();
         for callee_view in answered {
             let seen = observed.get_mut(caller).and_then(|caller| {
                 let same = |series: &Series| {
-                    series.metric.family() == callee_view.metric.family() && is_call(series, &edge.to)
+                    series.metric.family() == callee_view.metric.family()
+                        && is_call(series, &edge.to, also_called)
                 };
                 let at = caller.series.iter().position(same)?;
                 Some(caller.series.remove(at))
@@ -35,9 +62,11 @@ pub(crate) fn take(observed: &mut [Observed], edges: &[Edge]) -> Vec<CallLatency
     calls
 }
 
-fn is_call(series: &Series, other: &ComponentId) -> bool {
-    let name = series.metric.as_str();
-    series.metric.family().ends_with(UNIT) && name.contains(&format!("=\"{}\"", other.name()))
+fn is_call(series: &Series, other: &ComponentId, also_called: &BTreeMap<ComponentId, Vec<String>>) -> bool {
+    let metric = series.metric.as_str();
+    let mut names =
+        std::iter::once(other.name()).chain(also_called.get(other).into_iter().flatten().map(String::as_str));
+    series.metric.family().ends_with(UNIT) && names.any(|name| metric.contains(&format!("=\"{name}\"")))
 }
 
 #[cfg(test)]
@@ -69,7 +98,7 @@ mod tests {
             observed("api", &["call_seconds{by=\"web\"}", "calls_total{by=\"web\"}", "cpu_seconds"]),
         ];
         let edges = [Edge { from: id("web"), to: id("api"), kind: EdgeKind::Calls }];
-        let calls = take(&mut all, &edges);
+        let calls = take(&mut all, &edges, &BTreeMap::new());
         assert_eq!(calls.len(), 1);
         assert_eq!((&calls[0].caller, &calls[0].callee), (&id("web"), &id("api")));
         let view = |series: &Option<Series>| series.as_ref().unwrap().metric.to_string();

@@ -76,14 +76,16 @@ impl Hub {
             counters.evidence_bytes += pulled.bytes;
         });
         let mut observed = pulled.observed;
+        let also_called = calls::names(&self.known.borrow().topology, &components);
         let case = Case {
-            calls: calls::take(&mut observed, &edges),
+            calls: calls::take(&mut observed, &edges, &also_called),
             components: observed,
             when: When::Since(incident.onset),
             edges: edges.clone(),
             alerting: alerting(&incident, &edges).cloned(),
             noticed: noticed(&incident),
             changes: self.known.borrow().changes.of(&components),
+            also_called,
         };
         let ranked = spawn_blocking(move || {
             let mut diagnosis = larnax_diagnose::rank(&case);

@@ -14,6 +14,7 @@ use larnax_core::{
     Clock, Component, Event, EventLog, RawEvent, Report, Timestamp, TopologyDelta, TopologySource,
 };
 use larnax_decide::Plans;
+use larnax_diagnose::topology::Applied;
 use larnax_diagnose::{Incidents, Topology};
 use larnax_serve::{Caller, LocalFuture, Pages};
 use larnax_spec::Policy;
@@ -23,6 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_blocking;
 
+use crate::addresses::Addresses;
 use crate::changes::Changes;
 use crate::load::Load;
 use crate::others::Others;
@@ -150,12 +152,26 @@ pub type Duty = Box<dyn Fn() -> LocalFuture<'static, ()>>;
 #[derive(Default)]
 pub(crate) struct Known {
     pub topology: Topology,
+    pub addresses: Addresses,
     pub incidents: Incidents,
     pub plans: Plans,
     pub changes: Changes,
     pub regions: Regions,
     /// The right to act, where it is this hub that does.
     pub acting: Option<Fence>,
+}
+
+impl Known {
+    /// Takes what a source said of the topology.
+    fn hear_topology(&mut self, at: Timestamp, delta: &TopologyDelta) -> Applied {
+        let mut all = Applied::default();
+        for (at, delta) in self.addresses.hear(at, delta) {
+            let applied = self.topology.apply(&delta, at);
+            all.changed |= applied.changed;
+            all.refused += applied.refused;
+        }
+        all
+    }
 }
 
 impl Hub {
@@ -308,7 +324,7 @@ impl Hub {
     /// Takes what somebody says of the topology: all that still holds of this source. How many components and edges were refused.
     pub async fn tell_topology(&self, delta: TopologyDelta) -> usize {
         let now = self.now();
-        let applied = self.known.borrow_mut().topology.apply(&delta, now);
+        let applied = self.known.borrow_mut().hear_topology(now, &delta);
         if applied.refused > 0 {
             tracing::warn!(by = delta.by, refused = applied.refused, "parts of a topology were refused");
         }
@@ -334,7 +350,7 @@ impl Hub {
                         let mut changed = false;
                         for (at, delta) in &all {
                             if heard.insert((delta.source, delta.by.clone()), *at) != Some(*at) {
-                                changed |= self.known.borrow_mut().topology.apply(delta, *at).changed;
+                                changed |= self.known.borrow_mut().hear_topology(*at, delta).changed;
                             }
                         }
                         if changed {

@@ -30,6 +30,7 @@ pub mod openapi;
 pub mod report;
 
 mod act;
+mod addresses;
 mod calls;
 mod changes;
 mod evidence;

@@ -29,7 +29,7 @@ pub fn signature_of(
         observed(component, part.window, up, 0.0)
     };
     let mut components: Vec<Observed> = parts.into_iter().map(seen).collect();
-    let calls = calls::take(&mut components, edges);
+    let calls = calls::take(&mut components, edges, &BTreeMap::new());
     let edges = edges.to_vec();
     let case = Case { components, calls, edges, when: When::Since(onset), ..Case::default() };
     look(&case, cause, onset, onset).whole
@@ -38,7 +38,8 @@ pub fn signature_of(
 /// What a case that began with `cause` at `onset` and was noticed when it was `opened` looks like.
 pub(crate) fn look(case: &Case, cause: &ComponentId, onset: Timestamp, opened: Timestamp) -> Look {
     let places = places(case, cause);
-    let names: BTreeSet<&str> = case.components.iter().map(|observed| observed.component.name()).collect();
+    let names: BTreeSet<&str> =
+        case.components.iter().flat_map(|observed| case.names_of(&observed.component)).collect();
     let mut of: BTreeMap<&ComponentId, Vec<&Series>> = BTreeMap::new();
     for observed in &case.components {
         of.entry(&observed.component).or_default().extend(&observed.series);

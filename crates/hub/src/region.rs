@@ -113,7 +113,7 @@ impl Hub {
                                 let _ = answers.send(hub.answer_above(pull).await);
                             });
                         }
-                        Heard::Message(_) | Heard::Sign => {}
+                        Heard::Message(_) | Heard::Time(_) | Heard::Sign => {}
                     }
                 }
                 (batch, events) = &mut reading, if on_its_way.is_none() => {
@@ -131,16 +131,16 @@ impl Hub {
                 Some(part) = answered.recv() => sender.send(&FromEdge::Evidence(part)).await?,
                 () = sleep_until(heartbeat_at) => {
                     heartbeat_at = Instant::now() + every;
-                    let now_watched = self.sessions.components();
-                    let components = (now_watched != watched).then(|| now_watched.clone());
-                    watched = now_watched;
-                    sender.send(&FromEdge::Heartbeat(Heartbeat { time: self.now(), components, offers: None })).await?;
-                    sender.ping().await?;
+                    sender.ping(self.now()).await?;
                 }
                 () = sleep_until(look_at) => {
                     look_at = Instant::now() + LOOK;
-                    if self.sessions.components() != watched {
-                        heartbeat_at = Instant::now();
+                    let now_watched = self.sessions.components();
+                    if now_watched != watched {
+                        let components = Some(now_watched.clone());
+                        watched = now_watched;
+                        let heartbeat = Heartbeat { time: self.now(), components, offers: None };
+                        sender.send(&FromEdge::Heartbeat(heartbeat)).await?;
                     }
                     let known = Some(self.topology_above());
                     if known != told || told_at.elapsed() >= TOLD_AGAIN {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use larnax_core::{AnomalyId, Command, Component, ComponentId, Timestamp};
 use larnax_decide::Offered;
 use larnax_serve::Caller;
+use larnax_session::open::SILENT_HEARTBEATS;
 use larnax_session::wire::{Heard, Receiver, Sender};
 use larnax_session::{
     Acknowledged, EvidencePart, FromEdge, FromHub, Hello, PROTOCOL, Pull, SessionError, Welcome,
@@ -21,9 +22,7 @@ use crate::hub::Hub;
 use crate::report::AgentReport;
 
 /// How often an edge must be heard of.
-pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
-/// An edge that was not heard for so many heartbeats is gone.
-const SILENT_HEARTBEATS: u32 = 3;
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(30);
 /// How long an edge may take to say who it is.
 const HELLO: Duration = Duration::from_secs(10);
 /// Questions that wait for one edge.
@@ -336,7 +335,14 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         heard = Instant::now();
         let now = hub.now();
         hub.sessions.update(agent, number, |report| report.last_heard = now);
-        let Heard::Message(message) = message else { continue };
+        let message = match message {
+            Heard::Message(message) => message,
+            Heard::Time(time) => {
+                set_clock(hub, agent, number, time.since(now));
+                continue;
+            }
+            Heard::Sign => continue,
+        };
         match message {
             FromEdge::Events(delivery) => {
                 let refused = hub.take(&delivery.events, caller).await.map_err(SessionError::Refused)?;
@@ -359,9 +365,8 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
                 may_tell(caller, components.as_deref().unwrap_or_default())?;
                 let offers = heartbeat.offers.filter(|all| all.len() <= MAX_OFFERS);
                 hub.heard_of(agent, components.as_deref()).await;
+                set_clock(hub, agent, number, heartbeat.time.since(now));
                 hub.sessions.update(agent, number, |report| {
-                    let ahead = heartbeat.time.since(now);
-                    report.clock_ahead_seconds = steady(report.clock_ahead_seconds, ahead);
                     if let Some(components) = components {
                         hub.sessions.unwatch(agent, &report.components);
                         hub.sessions.watch(agent, &components);
@@ -379,6 +384,12 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
             FromEdge::Hello(_) => return Err(SessionError::Refused("a second hello".to_owned())),
         }
     }
+}
+
+fn set_clock(hub: &Hub, agent: &str, number: u64, ahead: f64) {
+    hub.sessions.update(agent, number, |report| {
+        report.clock_ahead_seconds = steady(report.clock_ahead_seconds, ahead);
+    });
 }
 
 /// How far a clock is ahead by what was thought before and what is measured now. It stays the same until it is clearly another: the

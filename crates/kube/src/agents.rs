@@ -4,8 +4,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use futures_util::Stream;
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use larnax_core::Timestamp;
 use serde::Deserialize;
@@ -70,9 +72,63 @@ struct Work {
     delete: Vec<String>,
 }
 
+/// By name.
+type Deployments = BTreeMap<String, DynamicObject>;
+
+/// The Deployments of agents that there are, as they were seen last.
+#[derive(Debug, Default)]
+pub(crate) struct There {
+    all: Deployments,
+    coming: Deployments,
+    complete: bool,
+    /// The operator's own, as an owner of others. Where it is made anew, so is this process.
+    owner: Option<Value>,
+}
+
+impl There {
+    /// Takes in what was seen. While all come anew, what was known before holds until they are complete.
+    pub(crate) fn see(&mut self, event: watcher::Event<DynamicObject>) {
+        match event {
+            watcher::Event::Apply(one) => {
+                self.all.insert(one.name_any(), one);
+            }
+            watcher::Event::Delete(one) => {
+                self.all.remove(&one.name_any());
+            }
+            watcher::Event::Init => self.coming.clear(),
+            watcher::Event::InitApply(one) => {
+                self.coming.insert(one.name_any(), one);
+            }
+            watcher::Event::InitDone => {
+                self.all = std::mem::take(&mut self.coming);
+                self.complete = true;
+            }
+        }
+    }
+
+    /// Whether it is known which there are.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete
+    }
+}
+
 impl Agents {
-    /// Makes what runs and what federations say what it should be. Nothing is written where that is so already. What is refused of one
-    /// federation stands in its status and keeps no other waiting.
+    /// All that happens to the Deployments of agents.
+    pub(crate) fn watched(
+        &self,
+        client: &Client,
+    ) -> impl Stream<Item = watcher::Result<watcher::Event<DynamicObject>>> + use<> {
+        let config = watcher::Config::default().labels(&self.selector());
+        watcher(self.deployments(client), config).default_backoff()
+    }
+
+    fn deployments(&self, client: &Client) -> Api<DynamicObject> {
+        let kind = ApiResource::erase::<Deployment>(&());
+        Api::namespaced_with(client.clone(), &self.namespace, &kind)
+    }
+
+    /// Makes what runs and what federations say what it should be. Nothing is asked or written where that is so already. What is
+    /// refused of one federation stands in its status and keeps no other waiting.
     ///
     /// # Errors
     /// A sentence for a person. The next time it is tried again.
@@ -81,24 +137,30 @@ impl Agents {
         client: &Client,
         federations: &RefCell<Federations>,
         targets: &RefCell<Targets>,
+        there: &mut There,
         now: Timestamp,
     ) -> Result<(), String> {
-        let kind = ApiResource::erase::<Deployment>(&());
-        let deployments: Api<DynamicObject> = Api::namespaced_with(client.clone(), &self.namespace, &kind);
-        let owner = deployments.get(&self.owner).await;
-        let owner = owner.map_err(|error| format!("the Deployment {}: {error}", self.owner))?;
-        let list = deployments.list(&ListParams::default().labels(&self.selector())).await;
-        let there =
-            list.map_err(|error| format!("the agents of federations can't be listed: {error}"))?.items;
-        let owner = json!({
-            "apiVersion": "apps/v1", "kind": "Deployment", "name": self.owner, "uid": owner.uid().unwrap_or_default(),
-        });
-        let work = self.work(&federations.borrow(), &there, &owner);
+        let deployments = self.deployments(client);
+        let owner = match &there.owner {
+            Some(owner) => owner,
+            None => {
+                let owner = deployments.get(&self.owner).await;
+                let owner = owner.map_err(|error| format!("the Deployment {}: {error}", self.owner))?;
+                there.owner.insert(json!({
+                    "apiVersion": "apps/v1", "kind": "Deployment", "name": self.owner, "uid": owner.uid().unwrap_or_default(),
+                }))
+            }
+        };
+        let work = self.work(&federations.borrow(), &there.all, owner);
         let apply = PatchParams::apply(MANAGER).force();
         let mut refused = BTreeMap::new();
         for (name, deployment) in work.write {
             match deployments.patch(&name, &apply, &Patch::Apply(deployment)).await {
-                Ok(_) => tracing::info!(deployment = name, "an agent of a federation"),
+                Ok(written) => {
+                    // Before the watch tells of it, so that it is not written twice.
+                    there.see(watcher::Event::Apply(written));
+                    tracing::info!(deployment = name, "an agent of a federation");
+                }
                 Err(error) => {
                     refused.insert(name, error.to_string());
                 }
@@ -113,7 +175,7 @@ impl Agents {
                 }
             }
         }
-        let statuses = self.statuses(&federations.borrow(), &targets.borrow(), &there, &refused, now);
+        let statuses = self.statuses(&federations.borrow(), &targets.borrow(), &there.all, &refused, now);
         for ((namespace, name), status) in statuses {
             let api: Api<Federation> = Api::namespaced(client.clone(), &namespace);
             let patch = Patch::Merge(json!({"status": status}));
@@ -134,7 +196,7 @@ impl Agents {
         labels.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",")
     }
 
-    fn work(&self, federations: &Federations, there: &[DynamicObject], owner: &Value) -> Work {
+    fn work(&self, federations: &Federations, there: &Deployments, owner: &Value) -> Work {
         let mut work = Work::default();
         let mut wanted = Vec::new();
         for (key, federation, problem) in federations.all() {
@@ -146,17 +208,15 @@ impl Agents {
             }
             let deployment = self.deployment(&name, key, federation, owner);
             let written = &deployment["metadata"]["annotations"][WRITTEN];
-            let is_there = |one: &&DynamicObject| {
-                one.name_any() == name
-                    && one.annotations().get(WRITTEN).map(String::as_str) == written.as_str()
-            };
+            let is_there = there
+                .get(&name)
+                .is_some_and(|one| one.annotations().get(WRITTEN).map(String::as_str) == written.as_str());
             wanted.push(name.clone());
-            if !there.iter().any(|one| is_there(&one)) {
+            if !is_there {
                 work.write.push((name, deployment));
             }
         }
-        let unwanted = there.iter().map(ResourceExt::name_any).filter(|name| !wanted.contains(name));
-        work.delete = unwanted.collect();
+        work.delete = there.keys().filter(|name| !wanted.contains(name)).cloned().collect();
         work
     }
 
@@ -165,7 +225,7 @@ impl Agents {
         &self,
         federations: &Federations,
         targets: &Targets,
-        there: &[DynamicObject],
+        there: &Deployments,
         refused: &BTreeMap<String, String>,
         now: Timestamp,
     ) -> Vec<(Key, FederationStatus)> {
@@ -173,7 +233,7 @@ impl Agents {
         let mut changed = Vec::new();
         for (key, federation, problem) in federations.all() {
             let name = self.name(key, federation);
-            let ready = there.iter().find(|one| one.name_any() == name).is_some_and(is_ready);
+            let ready = there.get(&name).is_some_and(is_ready);
             let members = targets.of((&key.0, &key.1), federations).count();
             let agent = format!("{}/{name}", self.namespace);
             let refused = refused.get(&name).map(|error| ("AgentRefused", error.as_str()));
@@ -332,7 +392,11 @@ mod tests {
     fn work(federations: &[Federation], there: &[DynamicObject]) -> Work {
         let mut all = Federations::default();
         federations.iter().for_each(|one| all.changed(one.clone()));
-        agents().work(&all, there, &json!({"uid": "1"}))
+        let mut known = There::default();
+        known.see(watcher::Event::Init);
+        there.iter().for_each(|one| known.see(watcher::Event::InitApply(one.clone())));
+        known.see(watcher::Event::InitDone);
+        agents().work(&all, &known.all, &json!({"uid": "1"}))
     }
 
     fn written(work: &Work) -> Vec<DynamicObject> {

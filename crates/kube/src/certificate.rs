@@ -7,11 +7,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::{Stream, StreamExt};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PostParams};
-use kube::core::{ApiResource, DynamicObject};
+use kube::core::{ApiResource, DynamicObject, PartialObjectMeta};
+use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use larnax_core::Timestamp;
 use larnax_serve::Certificate;
@@ -57,6 +59,17 @@ struct Made {
     key: String,
     host: String,
     until: f64,
+}
+
+/// When somebody has changed the Secret or the configuration of the webhooks, as an upgrade of the chart does.
+pub(crate) fn changes(client: &Client, place: &Place) -> impl Stream<Item = ()> + use<> {
+    let named = |name: &str| watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(client.clone(), &place.namespace);
+    let webhooks: Api<PartialObjectMeta<MutatingWebhookConfiguration>> = Api::all(client.clone());
+    // What can't be watched is looked at now and then all the same, and complained of there.
+    let secret = watcher(secrets, named(&place.secret)).default_backoff().map(drop);
+    let trust = watcher(webhooks, named(&place.webhooks)).default_backoff().map(drop);
+    futures_util::stream::select(secret, trust)
 }
 
 /// Looks whether the certificate is good for some time yet and makes another one where it isn't; shows it, and has the

@@ -1,17 +1,20 @@
-//! What the hub is told of the cluster: which pod runs on which node, and what was rolled out. Pure.
+//! What the hub is told of the cluster: which pod runs on which node of which zone, at which address it is, what it is one of and
+//! which services lead to it, and what was rolled out. Pure.
 //!
 //! Only of pods that are watched, by the agent of their node or by one of their own: nobody ever sees that of others something is wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use k8s_openapi::jiff::Timestamp;
+use kube::core::PartialObjectMeta;
 use larnax_core::event::CHANGE;
-use larnax_core::{ComponentId, Edge, EdgeKind, TopologyDelta, TopologySource};
+use larnax_core::{Component, ComponentId, Edge, EdgeKind, TopologyDelta, TopologySource};
 use serde_json::{Value, json};
 
-use crate::pod::{name, node_of_watched, workload};
+use crate::pod::{address_of_its_own, name, node_of_watched, workload};
+use crate::surroundings::Surroundings;
 use crate::targets::Seen;
 
 /// What a pod's labels call the version of what it was made from: a deployment's, and that of a stateful set or a daemon set.
@@ -26,14 +29,29 @@ const MOST_ROLLOUTS: usize = 1_000;
 /// A pod's namespace and name.
 type Key = (String, String);
 
+/// A watched pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Watched {
+    node: String,
+    address: Option<String>,
+    workload: Option<String>,
+    labels: BTreeMap<String, String>,
+}
+
 /// The watched pods of a cluster.
 #[derive(Debug, Default)]
 pub struct Cluster {
-    runs: BTreeMap<Key, Edge>,
+    pods: BTreeMap<Key, Watched>,
     /// Those that came since [`Seen::Beginning`].
-    coming: BTreeMap<Key, Edge>,
-    /// What the hub was told.
+    coming: BTreeMap<Key, Watched>,
+    /// Services and zones.
+    surroundings: Surroundings,
+    /// The edges that the hub was told.
     told: BTreeSet<Edge>,
+    /// Counts changes: which the hub was told last, and which it is being told.
+    version: u64,
+    told_version: Option<u64>,
+    telling: u64,
     /// By namespace, kind and name.
     workloads: BTreeMap<(String, String, String), Version>,
     /// The events that wait, by what stands for them.
@@ -59,11 +77,11 @@ impl Cluster {
         match seen {
             Seen::Changed(pod) => {
                 self.roll_out(pod);
-                keep(&mut self.runs, pod);
+                self.version += u64::from(keep(&mut self.pods, pod));
             }
             Seen::Gone(pod) => {
                 let key = key(pod);
-                self.runs.remove(&key);
+                self.version += u64::from(self.pods.remove(&key).is_some());
                 self.rolled_out.remove(&key);
             }
             Seen::Beginning => self.coming.clear(),
@@ -72,38 +90,76 @@ impl Cluster {
                 keep(&mut self.coming, pod);
             }
             Seen::Complete => {
-                self.runs = std::mem::take(&mut self.coming);
-                let runs = &self.runs;
-                self.rolled_out.retain(|key| runs.contains_key(key));
+                let pods = std::mem::take(&mut self.coming);
+                self.version += u64::from(pods != self.pods);
+                self.pods = pods;
+                let pods = &self.pods;
+                self.rolled_out.retain(|key| pods.contains_key(key));
                 self.complete = true;
             }
         }
     }
 
+    /// A service is there, new or changed.
+    pub fn service_changed(&mut self, service: &Service) {
+        self.version += u64::from(self.surroundings.service_changed(service));
+    }
+
+    /// A service is gone.
+    pub fn service_gone(&mut self, service: &Service) {
+        self.version += u64::from(self.surroundings.service_gone(service));
+    }
+
+    /// A node is there, new or changed.
+    pub fn node_changed(&mut self, node: &PartialObjectMeta<Node>) {
+        self.version += u64::from(self.surroundings.node_changed(node));
+    }
+
     /// Whether the hub knows something else than what is.
     pub fn is_news(&self) -> bool {
-        self.complete
-            && (self.runs.len() != self.told.len()
-                || !self.runs.values().all(|edge| self.told.contains(edge)))
+        self.complete && self.told_version != Some(self.version)
     }
 
     /// All that the hub is to know now, which holds for so long; none before it is known what there is.
-    pub fn topology(&self, holds: Duration) -> Option<TopologyDelta> {
-        let edges: BTreeSet<&Edge> = self.runs.values().collect();
-        self.complete.then(|| TopologyDelta {
+    pub fn topology(&mut self, holds: Duration) -> Option<TopologyDelta> {
+        if !self.complete {
+            return None;
+        }
+        self.telling = self.version;
+        let (mut components, mut edges) = (Vec::new(), BTreeSet::new());
+        for ((namespace, name), pod) in &self.pods {
+            let id = ComponentId::from_parts("pod", namespace, name);
+            edges.insert(runs_on(&id, &node(&pod.node)));
+            let services = self.surroundings.services_of(namespace, &pod.labels);
+            let labels = [
+                ("address", pod.address.clone()),
+                ("workload", pod.workload.clone()),
+                ("services", Some(services).filter(|services| !services.is_empty())),
+            ];
+            let labels = labels.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+            components.push(Component { id, group: String::new(), labels: labels.collect() });
+        }
+        let nodes: BTreeSet<&String> = self.pods.values().map(|pod| &pod.node).collect();
+        for name in nodes {
+            if let Some(zone) = self.surroundings.zone_of(name) {
+                edges.insert(runs_on(&node(name), &ComponentId::from_parts("zone", "local", zone)));
+            }
+        }
+        Some(TopologyDelta {
             source: TopologySource::Platform,
             by: BY.to_owned(),
             ttl_seconds: Some(holds.as_secs_f64()),
-            components: Vec::new(),
+            components,
             removed_edges: self.told.iter().filter(|edge| !edges.contains(edge)).cloned().collect(),
-            edges: edges.into_iter().cloned().collect(),
+            edges: edges.into_iter().collect(),
             removed_components: Vec::new(),
         })
     }
 
-    /// The hub has taken it.
+    /// The hub has taken what it was told last.
     pub fn has_told(&mut self, delta: TopologyDelta) {
         self.told = delta.edges.into_iter().collect();
+        self.told_version = Some(self.telling);
     }
 
     /// Rollouts that the hub is to hear of, as CloudEvents; the oldest first.
@@ -162,22 +218,28 @@ fn key(pod: &Pod) -> Key {
     (namespace.to_owned(), name.to_owned())
 }
 
-fn keep(runs: &mut BTreeMap<Key, Edge>, pod: &Pod) {
-    let (namespace, name) = name(pod);
-    match node_of_watched(pod) {
-        Some(node) => {
-            let edge = Edge {
-                from: ComponentId::from_parts("pod", namespace, name),
-                // As the agent of the node calls it.
-                to: ComponentId::from_parts("node", "local", node),
-                kind: EdgeKind::RunsOn,
-            };
-            runs.insert(key(pod), edge);
-        }
-        None => {
-            runs.remove(&key(pod));
-        }
-    }
+/// As the agent of a node calls it.
+fn node(name: &str) -> ComponentId {
+    ComponentId::from_parts("node", "local", name)
+}
+
+fn runs_on(from: &ComponentId, to: &ComponentId) -> Edge {
+    Edge { from: from.clone(), to: to.clone(), kind: EdgeKind::RunsOn }
+}
+
+/// Whether that is something else than before.
+fn keep(pods: &mut BTreeMap<Key, Watched>, pod: &Pod) -> bool {
+    let key = key(pod);
+    let Some(node) = node_of_watched(pod) else { return pods.remove(&key).is_some() };
+    let watched = Watched {
+        node: node.to_owned(),
+        address: address_of_its_own(pod).map(str::to_owned),
+        workload: workload(pod).map(|(kind, name)| format!("{kind}/{name}")),
+        labels: pod.metadata.labels.clone().unwrap_or_default(),
+    };
+    let same = pods.get(&key) == Some(&watched);
+    pods.insert(key, watched);
+    !same
 }
 
 #[cfg(test)]
@@ -209,6 +271,36 @@ mod tests {
         }
         cluster.see(&Seen::Complete);
         cluster
+    }
+
+    #[test]
+    fn a_pod_is_known_by_its_address_its_workload_and_its_services_and_its_node_by_its_zone() {
+        let mut cluster = with(&[pod("a", "1", 0, |pod| pod["metadata"]["labels"]["app"] = json!("pay"))]);
+        let service = |name: &str, selector: Value| {
+            serde_json::from_value(json!({
+                "metadata": {"namespace": "shop", "name": name}, "spec": {"selector": selector},
+            }))
+        };
+        for (name, selector) in
+            [("pay", json!({"app": "pay"})), ("other", json!({"app": "web"})), ("by-hand", json!(null))]
+        {
+            cluster.service_changed(&service(name, selector).unwrap());
+        }
+        let node = json!({"metadata": {"name": "n1", "labels": {"topology.kubernetes.io/zone": "west"}}});
+        cluster.node_changed(&serde_json::from_value(node).unwrap());
+        let delta = cluster.topology(HOLDS).unwrap();
+        let labels: Vec<(&str, &str)> =
+            delta.components[0].labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(labels, [("address", "10.1.2.3"), ("services", "pay"), ("workload", "deployment/pay")]);
+        let edges: Vec<(&str, &str)> =
+            delta.edges.iter().map(|edge| (edge.from.as_str(), edge.to.as_str())).collect();
+        assert_eq!(edges, [("node/local/n1", "zone/local/west"), ("pod/shop/a", "node/local/n1")]);
+    }
+
+    #[test]
+    fn what_several_pods_share_is_the_address_of_none() {
+        let mut cluster = with(&[pod("a", "1", 0, |pod| pod["spec"]["hostNetwork"] = json!(true))]);
+        assert!(!cluster.topology(HOLDS).unwrap().components[0].labels.contains_key("address"));
     }
 
     fn told(cluster: &mut Cluster) -> (usize, usize) {

@@ -12,7 +12,8 @@
 //! | [`federation`] | groups of pods that have one agent together |
 //! | [`agents`] | those agents |
 //! | [`server`] | what agents ask |
-//! | [`cluster`] | what the hub is told: which pod runs on which node, what was rolled out |
+//! | [`cluster`] | what the hub is told: where pods are, what they are of, what was rolled out |
+//! | [`surroundings`] | services and zones |
 //! | [`tell`] | telling it |
 //! | [`inject`] | whether a pod gets an agent of its own, and what it then looks like |
 //! | [`webhook`] | what the API server asks before a pod is made |
@@ -29,6 +30,7 @@ pub mod inject;
 pub mod missed;
 pub mod pod;
 pub mod server;
+pub mod surroundings;
 pub mod targets;
 pub mod tell;
 pub mod webhook;
@@ -39,16 +41,17 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
 use kube::core::PartialObjectMeta;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource};
 use larnax_core::{Clock, SystemClock};
 use larnax_serve::Certificate;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use agents::Agents;
+use agents::{Agents, There};
 use certificate::Place;
 use cluster::Cluster;
 use federation::{Federation, Federations};
@@ -60,8 +63,8 @@ use webhook::{ReadConfig, Webhook};
 
 /// How many pods are asked for at once at the beginning.
 const PAGE: u32 = 500;
-/// How often the certificate is looked at, and what the cluster can do.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// How often the certificate is looked at where nobody has changed anything, and what the cluster can do.
+const LOOK_EVERY: Duration = Duration::from_secs(600);
 /// The same while something is wrong.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// How often agents of federations are looked at, and how soon after a federation has changed.
@@ -93,6 +96,8 @@ pub struct Operator {
     agents: Option<Agents>,
     injector: Option<Injector>,
     told: Option<Told>,
+    /// Told of each change of targets or federations.
+    changed: Rc<Notify>,
 }
 
 /// What it takes to give pods an agent of their own.
@@ -120,6 +125,7 @@ impl Operator {
             agents: None,
             injector: None,
             told: None,
+            changed: Rc::default(),
         })
     }
 
@@ -137,7 +143,8 @@ impl Operator {
     /// What answers agents.
     pub fn handler(&self, version: &'static str) -> Rc<server::Answers> {
         let (targets, federations) = (Rc::clone(&self.targets), Rc::clone(&self.federations));
-        Rc::new(server::Answers::new(targets, federations, Rc::clone(&self.missed), version))
+        let (missed, changed) = (Rc::clone(&self.missed), Rc::clone(&self.changed));
+        Rc::new(server::Answers::new(targets, federations, missed, changed, version))
     }
 
     /// Gives pods an agent of their own: what answers the API server, and the certificate that it is shown. `name` is this
@@ -170,12 +177,45 @@ impl Operator {
                 self.keep(agents).await;
             }
         };
-        tokio::join!(self.watch(), tell, keep);
+        tokio::join!(self.watch(), self.watch_surroundings(), tell, keep);
+    }
+
+    /// Watches services and nodes, where somebody is told of them. One that went while the watch was broken is forgotten with the
+    /// next start of this program: its name is no pod's, and its zone no other node's.
+    async fn watch_surroundings(&self) {
+        if self.told.is_none() {
+            return;
+        }
+        let mut services = pin!(watched::<Service>(&self.client));
+        let mut nodes = pin!(watched::<PartialObjectMeta<Node>>(&self.client));
+        loop {
+            tokio::select! {
+                Some(event) = services.next() => match event {
+                    Ok(watcher::Event::Apply(service) | watcher::Event::InitApply(service)) => {
+                        self.cluster.borrow_mut().service_changed(&service);
+                    }
+                    Ok(watcher::Event::Delete(service)) => {
+                        self.cluster.borrow_mut().service_gone(&service);
+                    }
+                    Ok(watcher::Event::Init | watcher::Event::InitDone) => {}
+                    Err(error) => tracing::warn!(%error, "the services of the cluster can't be watched"),
+                },
+                Some(event) = nodes.next() => match event {
+                    Ok(watcher::Event::Apply(node) | watcher::Event::InitApply(node)) => {
+                        self.cluster.borrow_mut().node_changed(&node);
+                    }
+                    Ok(_) => {}
+                    Err(error) => tracing::warn!(%error, "the nodes of the cluster can't be watched"),
+                },
+            }
+        }
     }
 
     /// Watches federations, and keeps an agent for each.
     async fn keep(&self, agents: &Agents) {
         let mut federations = pin!(watched::<Federation>(&self.client));
+        let mut deployments = pin!(agents.watched(&self.client));
+        let mut there = There::default();
         let mut look = pin!(sleep(KEEP_EVERY));
         let mut complained = String::new();
         loop {
@@ -186,9 +226,15 @@ impl Operator {
                         look.as_mut().reset(soon);
                     }
                 }
+                Some(event) = deployments.next() => match event {
+                    Ok(event) => there.see(event),
+                    Err(error) => tracing::warn!(%error, "the agents of federations can't be watched"),
+                },
                 () = &mut look => {
-                    if self.federations.borrow().is_complete() && self.targets.borrow().is_complete() {
-                        let kept = agents.keep(&self.client, &self.federations, &self.targets, SystemClock.now()).await;
+                    let is_known = there.is_complete() && self.federations.borrow().is_complete();
+                    if is_known && self.targets.borrow().is_complete() {
+                        let now = SystemClock.now();
+                        let kept = agents.keep(&self.client, &self.federations, &self.targets, &mut there, now).await;
                         let problem = kept.err().unwrap_or_default();
                         if !problem.is_empty() && problem != complained {
                             tracing::warn!("federations: {problem}");
@@ -215,6 +261,7 @@ impl Operator {
                 return false;
             }
         }
+        self.changed.notify_waiters();
         true
     }
 
@@ -227,6 +274,7 @@ impl Operator {
             return;
         };
         let mut namespaces = pin!(watched::<PartialObjectMeta<Namespace>>(&self.client));
+        let mut changes = pin!(certificate::changes(&self.client, &injector.place));
         let mut look = pin!(sleep(Duration::ZERO));
         loop {
             tokio::select! {
@@ -236,6 +284,12 @@ impl Operator {
                     }
                 }
                 Some(event) = namespaces.next() => self.see_namespace(injector, event).await,
+                Some(()) = changes.next() => {
+                    let soon = Instant::now() + GATHER;
+                    if look.deadline() > soon {
+                        look.as_mut().reset(soon);
+                    }
+                }
                 () = &mut look => {
                     let wait = injector.look(&self.client).await;
                     look.as_mut().reset(Instant::now() + wait);
@@ -261,7 +315,9 @@ impl Operator {
             }
         };
         self.cluster.borrow_mut().see(&seen);
-        self.targets.borrow_mut().see(seen);
+        if self.targets.borrow_mut().see(seen) {
+            self.changed.notify_waiters();
+        }
         there
     }
 

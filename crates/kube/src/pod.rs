@@ -43,6 +43,12 @@ pub fn node_of_watched(pod: &Pod) -> Option<&str> {
     ((asks || has_agent(pod)) && !has_ended(pod)).then_some(node)
 }
 
+/// The pod's address, unless it is that of its node, which others have as well.
+pub fn address_of_its_own(pod: &Pod) -> Option<&str> {
+    let shares = pod.spec.as_ref().and_then(|spec| spec.host_network) == Some(true);
+    pod.status.as_ref()?.pod_ip.as_deref().filter(|_| !shares)
+}
+
 /// Whether nothing of it runs any more, or soon won't.
 fn has_ended(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());

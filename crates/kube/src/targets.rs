@@ -36,19 +36,26 @@ pub struct Targets {
 }
 
 impl Targets {
-    /// Takes in what was seen. While all comes anew, what was known before holds until it is complete.
-    pub fn see(&mut self, seen: Seen) {
+    /// Takes in what was seen; whether there is something else now than before. While all comes anew, what was known before holds until
+    /// it is complete.
+    pub fn see(&mut self, seen: Seen) -> bool {
         match seen {
             Seen::Changed(pod) => keep(&mut self.pods, &pod),
-            Seen::Gone(pod) => {
-                self.pods.remove(&key(&pod));
+            Seen::Gone(pod) => self.pods.remove(&key(&pod)).is_some(),
+            Seen::Beginning => {
+                self.coming.clear();
+                false
             }
-            Seen::Beginning => self.coming.clear(),
-            Seen::There(pod) => keep(&mut self.coming, &pod),
+            Seen::There(pod) => {
+                keep(&mut self.coming, &pod);
+                false
+            }
             Seen::Complete => {
+                let changed = !self.complete || self.coming != self.pods;
                 self.pods = std::mem::take(&mut self.coming);
                 self.complete = true;
                 tracing::info!(pods = self.pods.len(), "the pods of the cluster are known");
+                changed
             }
         }
     }
@@ -97,18 +104,18 @@ fn key(pod: &Pod) -> (String, String) {
     (namespace.to_owned(), name.to_owned())
 }
 
-fn keep(pods: &mut Pods, pod: &Pod) {
+/// Whether there is something else now than before.
+fn keep(pods: &mut Pods, pod: &Pod) -> bool {
     match opted(pod) {
         Some(opted) => {
             let key = key(pod);
             if let (Err(problem), None) = (&opted.group, pods.get(&key)) {
                 tracing::warn!("{problem}");
             }
-            pods.insert(key, opted);
+            let before = pods.insert(key.clone(), opted);
+            before.as_ref() != pods.get(&key)
         }
-        None => {
-            pods.remove(&key(pod));
-        }
+        None => pods.remove(&key(pod)).is_some(),
     }
 }
 

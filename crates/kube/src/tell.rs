@@ -11,10 +11,10 @@ use crate::cluster::Cluster;
 
 /// How often it is looked whether there is something new.
 const LOOK: Duration = Duration::from_secs(1);
-/// How often all is told again,
-const AGAIN: Duration = Duration::from_secs(30);
+/// How often all is told again where nothing is new,
+const AGAIN: Duration = Duration::from_secs(600);
 /// and how long the hub believes it without hearing it again.
-const HOLDS: Duration = Duration::from_secs(120);
+const HOLDS: Duration = Duration::from_secs(1_500);
 /// The most events at once.
 const AT_ONCE: usize = 100;
 
@@ -67,7 +67,7 @@ impl Told {
             post(&mut self.client, &self.events, "application/cloudevents-batch+json", &waiting).await?;
             cluster.borrow_mut().has_told_rollouts(waiting.len());
         }
-        let delta = if is_due { cluster.borrow().topology(HOLDS) } else { None };
+        let delta = if is_due { cluster.borrow_mut().topology(HOLDS) } else { None };
         let Some(delta) = delta else { return Ok(false) };
         post(&mut self.client, &self.topology, "application/json", &delta).await?;
         cluster.borrow_mut().has_told(delta);

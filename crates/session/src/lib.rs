@@ -1,6 +1,6 @@
 //! The session between an edge and its hub.
 //!
-//! Edge sites sit behind NAT: the edge opens a WebSocket to the hub and keeps it. Heartbeats, events, what it sees of the
+//! Edge sites sit behind NAT: the edge opens a WebSocket to the hub and keeps it. Signs of life, events, what it sees of the
 //! topology and answers go one way; acknowledgements and questions the other. Each message is one JSON object; a long one is
 //! compressed and sent as a binary frame. Nothing is taken that is longer than [`MAX_MESSAGE_BYTES`].
 //!

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 pub enum FromEdge {
     /// First of all.
     Hello(Hello),
-    /// Now and then: it is alive.
+    /// What it is has changed. That it is alive it says by [`crate::Sender::ping`].
     Heartbeat(Heartbeat),
     /// Events, of which the hub says when they are safe.
     Events(Delivery),
@@ -56,10 +56,10 @@ pub struct Hello {
     pub offers: Vec<Offer>,
 }
 
-/// It is alive.
+/// What an edge is now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Heartbeat {
-    /// Its clock: from it the hub knows how far clocks are apart.
+    /// Its clock.
     pub time: Timestamp,
     /// What it watches, where that has changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -12,8 +12,9 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use crate::wire::{Heard, Receiver, Sender, SessionError, config, split};
 use crate::{FromEdge, FromHub, Hello, PROTOCOL};
 
-/// After so many heartbeats without a sign of life a session is given up: a proxy may have cut it without a word.
-pub const SILENT_HEARTBEATS: u32 = 3;
+/// After so many heartbeats without a sign of life a session is given up: a proxy may have cut it without a word. What is lost on
+/// the way is sent again by TCP, so a second one missing means more than that.
+pub const SILENT_HEARTBEATS: u32 = 2;
 
 /// How long the hub may take to greet.
 const GREETING: Duration = Duration::from_secs(10);

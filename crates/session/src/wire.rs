@@ -7,6 +7,7 @@ use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
+use larnax_core::Timestamp;
 use larnax_http::header::{self, HeaderMap, HeaderValue};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -126,9 +127,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
         Ok(self.frames.send(message.0).await?)
     }
 
-    /// Asks whether the other side is there; its answer counts as something heard.
-    pub async fn ping(&mut self) -> Result<(), SessionError> {
-        Ok(self.frames.send(Message::Ping(Bytes::new())).await?)
+    /// Says that this side is there and what time it has there, and asks whether the other one is: its answer counts as something
+    /// heard. One small frame, since idle sites send nothing else.
+    pub async fn ping(&mut self, time: Timestamp) -> Result<(), SessionError> {
+        let time = Bytes::copy_from_slice(&time.nanos().to_be_bytes());
+        self.sent += time.len() as u64;
+        Ok(self.frames.send(Message::Ping(time)).await?)
     }
 
     /// How many bytes were sent since this was last asked, without what frames and TLS add.
@@ -154,6 +158,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
 pub enum Heard<T> {
     /// A message.
     Message(T),
+    /// A sign of life, with the time that the other side has.
+    Time(Timestamp),
     /// A sign of life.
     Sign,
 }
@@ -173,6 +179,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
             Some(Ok(Message::Close(frame))) => Err(SessionError::Ended(
                 frame.map_or_else(|| "without a reason".to_owned(), |frame| frame.reason.as_str().to_owned()),
             )),
+            Some(Ok(Message::Ping(time))) => {
+                let nanos = <[u8; 8]>::try_from(&*time).map(i64::from_be_bytes);
+                Ok(nanos.map_or(Heard::Sign, |nanos| Heard::Time(Timestamp::from_nanos(nanos))))
+            }
             Some(Ok(_)) => Ok(Heard::Sign),
         }
     }

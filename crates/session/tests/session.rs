@@ -76,6 +76,17 @@ fn bomb() -> Vec<u8> {
 }
 
 #[tokio::test]
+async fn a_side_says_that_it_is_there_and_what_time_it_has_in_one_small_frame() {
+    let ((mut hub, _), edge) = pair().await;
+    let (_says, mut hears) = split(edge);
+    let time = Timestamp::from_seconds(1_800_000_000.5);
+    let (pinged, heard) = tokio::join!(hub.ping(time), hears.next::<FromHub>());
+    pinged.unwrap();
+    assert!(matches!(heard, Ok(Heard::Time(found)) if found == time));
+    assert_eq!(hub.take_sent(), 8);
+}
+
+#[tokio::test]
 async fn a_reason_is_told_at_the_end_and_a_ping_is_a_sign_of_life() {
     let ((mut hub, mut hears), mut edge) = pair().await;
     edge.send(Message::Ping(Bytes::new())).await.unwrap();

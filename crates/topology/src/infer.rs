@@ -105,6 +105,8 @@ pub(super) struct Found {
     pub(super) calls: BTreeSet<(Known, Known)>,
     /// Components that somebody called of whom nothing is left to be seen.
     pub(super) missed: BTreeSet<Known>,
+    /// Private addresses of which nothing is known here, and whom somebody there calls.
+    pub(super) elsewhere: BTreeSet<(IpAddr, Known)>,
 }
 
 /// The machine at one moment.
@@ -164,7 +166,12 @@ impl Scene<'_> {
         }
         let caller = match self.namespaces.iter().find(|other| other.addresses.contains(&ip)) {
             Some(other) => other.sole,
-            None => self.remote.at_ip(ip),
+            None => {
+                if !self.remote.by_ip.contains_key(&ip) && is_private(ip) {
+                    found.elsewhere.insert((ip, callee));
+                }
+                self.remote.at_ip(ip)
+            }
         };
         if let Some(caller) = caller.filter(|caller| *caller != callee) {
             found.calls.insert((caller, callee));
@@ -189,6 +196,15 @@ impl Scene<'_> {
 
     fn holder(&self, namespace: &Namespace, inode: u64) -> Option<Known> {
         (self.owner)(inode).filter(|_| inode != 0).or(namespace.sole)
+    }
+}
+
+/// Whether an address can be one of the same platform. Others are of customers, whom nobody needs to hear of.
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        // And 100.64.0.0/10 (RFC 6598), from which some clusters give their pods addresses.
+        IpAddr::V4(v4) => v4.is_private() || (v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64),
+        IpAddr::V6(v6) => v6.is_unique_local(),
     }
 }
 

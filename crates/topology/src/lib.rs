@@ -4,7 +4,8 @@
 //! A component is known by an address where it is watched. The process that listens there, those that it started and those
 //! that share its container or service are the component; every port that they listen on is its own. A connection from one of
 //! them to a port of another is a call. Other components may be on other machines: a connection to the address where they
-//! are watched is a call too, and one with a machine on which only one component is watched.
+//! are watched is a call too, and one with a machine on which only one component is watched. A caller at another private address is told
+//! as that address: whoever knows who is there, as a platform does, can say who called.
 //!
 //! What can't be seen: connections that begin and end between two looks (they are caught now and then, so what was seen is
 //! kept for half an hour, and while there are signs of missed ones it is looked more often, see
@@ -40,6 +41,8 @@ use processes::Processes;
 const MAX_LINKS: usize = 2048;
 /// A socket whose owner was not found among all processes is looked for again after so many looks.
 const SEARCH_AGAIN: u32 = 16;
+/// Callers of whom only the address is known, told after one look: some 60 bytes each.
+const MAX_ELSEWHERE: usize = 256;
 /// Sockets remembered as those of nobody known.
 const MAX_STRANGERS: usize = 16_384;
 
@@ -81,6 +84,9 @@ pub struct ObserverOptions {
     pub node: Option<Component>,
     /// Where the proc file system is.
     pub proc: PathBuf,
+    /// Whether the observer is in a pod beside what it watches: the network namespace is that of one component, whose processes can't be
+    /// seen from here.
+    pub beside: bool,
     /// How long an edge is kept after it was last seen.
     pub keep: Duration,
     /// How long a delta holds; it is told again when half of that is over.
@@ -91,7 +97,7 @@ impl ObserverOptions {
     /// The defaults.
     pub fn new(by: String, node: Option<Component>) -> Self {
         let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-        Self { by, node, proc: PathBuf::from("/proc"), keep: minutes(30), ttl: minutes(10) }
+        Self { by, node, proc: PathBuf::from("/proc"), beside: false, keep: minutes(30), ttl: minutes(10) }
     }
 }
 
@@ -188,7 +194,8 @@ impl Observer {
         let mut namespaces = self.network.read(self.processes.known(), own);
         let components = self.number(known);
         let (homes, remote) = place_targets(known, &components, &namespaces);
-        for (at, namespace) in namespaces.iter_mut().enumerate().skip(1) {
+        let shared = usize::from(!self.options.beside);
+        for (at, namespace) in namespaces.iter_mut().enumerate().skip(shared) {
             let mut here = homes.iter().filter(|home| home.namespace == at).map(|home| home.component);
             let first = here.next();
             namespace.sole = first.filter(|first| here.all(|other| other == *first));
@@ -340,6 +347,10 @@ impl Observer {
             if let Some((from, to)) = id(from).zip(id(to)) {
                 edges.push(Edge { from, to, kind: EdgeKind::Calls });
             }
+        }
+        for (ip, to) in found.elsewhere.iter().take(MAX_ELSEWHERE) {
+            let from = ComponentId::of_address(*ip);
+            edges.extend(id(to).map(|to| Edge { from, to, kind: EdgeKind::Calls }));
         }
         for home in homes {
             let Some(from) = id(&home.component) else { continue };

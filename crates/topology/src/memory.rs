@@ -26,7 +26,7 @@ pub(super) struct Spans {
 
 impl Memory {
     /// Takes what is seen now. `components` are all that are known, with their own edges only: an edge of a component that
-    /// is no longer known is forgotten at once. Gives the whole topology as a delta when it differs from what was told, or
+    /// is no longer known is forgotten at once; who is only known by an address is no component here. Gives the whole topology as a delta when it differs from what was told, or
     /// when half of the time is over that the last one holds for: so one that is lost is made good by the next.
     pub(super) fn update(
         &mut self,
@@ -42,7 +42,7 @@ impl Memory {
             // A clock that was set back must not keep an edge for ever.
             *at = (*at).min(now);
             now.since(*at) < spans.keep.as_secs_f64()
-                && known.contains(&edge.from)
+                && (known.contains(&edge.from) || edge.from.is_address())
                 && known.contains(&edge.to)
         });
         for edge in edges {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CStr;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -28,7 +29,7 @@ pub(super) struct Process {
     pub(super) parent: u32,
     /// When it started, in ticks since boot: tells it from a later one with the same number.
     pub(super) start: u64,
-    /// Its network namespace, where that may be read.
+    /// Its network namespace, where that may be read; else a number that stands for its pod, which has one of its own.
     pub(super) namespace: Option<u64>,
     /// The path of its cgroup.
     pub(super) cgroup: String,
@@ -145,11 +146,21 @@ fn look(proc: &OwnedFd, pid: u32, buffer: &mut Buffer) -> Option<Process> {
     let mut link = [0u8; 64];
     let len = with_path(pid, "ns/net", |path| readlinkat_raw(proc, path, &mut link));
     let len = len.and_then(Result::ok).unwrap_or(0);
-    let namespace = link.get(..len).and_then(namespace);
+    let readable = link.get(..len).and_then(namespace);
     let cgroup = open(proc, pid, "cgroup", buffer).unwrap_or_default();
     let text = String::from_utf8_lossy(cgroup);
     let path = place::path(&text);
-    Some(Process { parent, start, namespace, cgroup: path.to_owned(), place: Place::of(path) })
+    let place = Place::of(path);
+    let namespace = readable.or_else(|| place.pod.as_deref().map(namespace_of_pod));
+    Some(Process { parent, start, namespace, cgroup: path.to_owned(), place })
+}
+
+/// What tells the namespace of one pod from that of another where an agent may not read which it is: that of a process of somebody
+/// else takes a right that agents on nodes don't have, its tables don't. No number of the kernel's, which has 32 bits.
+fn namespace_of_pod(uid: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    uid.hash(&mut hasher);
+    hasher.finish() | 1 << 63
 }
 
 /// The number in `net:[4026531833]`.

@@ -32,12 +32,16 @@ fn each_part_of_the_chart_may_do_what_it_needs_and_nothing_else() {
         "events.events.k8s.io [] [] [create patch]",
         "federations.larnax.io [] [] [get list watch]",
         "federations.larnax.io/status [] [] [patch]",
-        "mutatingwebhookconfigurations.admissionregistration.k8s.io [] [larnax-larnax-webhook] [get patch]",
+        "mutatingwebhookconfigurations.admissionregistration.k8s.io [] [larnax-larnax-webhook] [get list watch patch]",
         "namespaces [] [] [get list watch]",
+        "nodes [] [] [get list watch]",
         "pods [] [] [get list watch]",
+        "services [] [] [get list watch]",
     ];
-    let here =
-        ["deployments.apps [] [] [get list create patch delete]", "secrets [] [larnax-webhook] [get update]"];
+    let here = [
+        "deployments.apps [] [] [get list watch create patch delete]",
+        "secrets [] [larnax-webhook] [get list watch update]",
+    ];
     let own = [&everywhere[..], &here[..]].concat();
     let hub = ["tokenreviews.authentication.k8s.io [] [] [create]"];
     assert_eq!(rights(&cluster, "larnax-operator", "default"), set(&everywhere));
@@ -50,6 +54,13 @@ fn each_part_of_the_chart_may_do_what_it_needs_and_nothing_else() {
     // Without agents beside applications and those of groups, less.
     let without = ["--set=inject.enabled=false", "--set=federations.enabled=false"];
     cluster.helm(&[&["upgrade", "larnax", &chart, "--namespace=larnax"], &without[..]].concat());
-    assert_eq!(rights(&cluster, "larnax-operator", "larnax"), set(&["pods [] [] [get list watch]"]));
+    assert_eq!(
+        rights(&cluster, "larnax-operator", "larnax"),
+        set(&[
+            "nodes [] [] [get list watch]",
+            "pods [] [] [get list watch]",
+            "services [] [] [get list watch]"
+        ])
+    );
     assert_eq!(rights(&cluster, "larnax-hub", "larnax"), set(&[]));
 }

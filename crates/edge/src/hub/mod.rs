@@ -1,4 +1,4 @@
-//! The session with the hub: events, heartbeats and what is seen of the topology go up, answers to its questions follow.
+//! The session with the hub: events, signs of life and what is seen of the topology go up, answers to its questions follow.
 //!
 //! The edge opens the session and keeps it open; whatever breaks it, it is opened again after a pause. Events wait in the
 //! outbox until the hub has said that they are safe. One delivery is on its way at a time: a hub that is slow holds events
@@ -38,6 +38,8 @@ pub(crate) const SINK: &str = "hub";
 const DELIVERY: usize = 64;
 /// The topology is not looked at more often.
 const MIN_LOOK: Duration = Duration::from_secs(1);
+/// How often it is looked whether something else is watched than the hub knows.
+const COMPARE: Duration = Duration::from_secs(2);
 /// A session that lasted so long was a good one: the next is opened at once.
 const GOOD: Duration = Duration::from_secs(60);
 
@@ -204,6 +206,7 @@ impl Worker {
         }
         let mut heard = Instant::now();
         let (mut heartbeat_at, mut look_at) = (Instant::now(), Instant::now());
+        let mut compare_at = Instant::now() + COMPARE;
         self.agent.borrow_mut().sight.begin();
         let mut known: Vec<Component> = self.agent.borrow().watched_components();
         let mut offered = self.offers();
@@ -258,7 +261,7 @@ impl Worker {
                         Heard::Message(FromHub::Normal(anomaly)) => {
                             self.agent.borrow_mut().declare_normal(anomaly);
                         }
-                        Heard::Message(_) | Heard::Sign => {}
+                        Heard::Message(_) | Heard::Time(_) | Heard::Sign => {}
                     }
                     self.health.borrow_mut().sent_bytes += sender.take_sent();
                 }
@@ -270,15 +273,21 @@ impl Worker {
                 }
                 () = sleep_until(heartbeat_at) => {
                     heartbeat_at = Instant::now() + every;
+                    sender.ping(self.clock.now()).await?;
+                    self.health.borrow_mut().sent_bytes += sender.take_sent();
+                }
+                () = sleep_until(compare_at) => {
+                    compare_at = Instant::now() + COMPARE;
                     let now_known = self.agent.borrow().watched_components();
                     let components = (now_known != known).then(|| now_known.clone());
                     known = now_known;
                     let now_offered = self.offers();
                     let offers = (now_offered != offered).then(|| now_offered.clone());
                     offered = now_offered;
-                    sender.send(&FromEdge::Heartbeat(Heartbeat { time: self.clock.now(), components, offers })).await?;
-                    sender.ping().await?;
-                    self.health.borrow_mut().sent_bytes += sender.take_sent();
+                    if components.is_some() || offers.is_some() {
+                        sender.send(&FromEdge::Heartbeat(Heartbeat { time: self.clock.now(), components, offers })).await?;
+                        self.health.borrow_mut().sent_bytes += sender.take_sent();
+                    }
                 }
                 () = sleep_until(look_at) => {
                     let (deltas, next) = {

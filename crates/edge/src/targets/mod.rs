@@ -179,7 +179,7 @@ async fn search(job: String, name: String, mut place: Place, finds: Finds) {
                 (groups, notices, files.every())
             }
             Place::Url(inventory) => match inventory.ask().await {
-                Ok((groups, notices)) => (Some(groups), notices, inventory.every()),
+                Ok((groups, notices)) => (groups, notices, inventory.every()),
                 Err(problem) => {
                     (None, vec![format!("{problem}: its targets stay as they were")], inventory.every())
                 }

@@ -69,6 +69,8 @@ pub(super) fn open_checked(path: &Path) -> Result<Db, Error> {
     schema::version(&db.connection, &place, schema::STEPS.len() as i64)?;
     set("journal_mode", "wal")?;
     set("synchronous", "full")?;
+    // Otherwise what a statement sets aside goes to a file in /tmp, which a container with a read-only root doesn't have.
+    set("temp_store", "memory")?;
     // What a burst has made the file for what is not yet in the database grow to is given back.
     set("journal_size_limit", "67108864")?;
     check_whole(&db, path)?;

@@ -246,6 +246,16 @@ mod tests {
         }
     }
 
+    /// Issue 6: in a container without a folder for temporary files, a hub could not write.
+    #[test]
+    fn what_a_statement_sets_aside_needs_no_folder_for_temporary_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("hub.db"), OnDamage::Refuse).unwrap();
+        let in_memory = Some(2);
+        let at = store.write(|db| db.row("PRAGMA temp_store", [], |row| row.get::<_, i64>(0))).unwrap();
+        assert_eq!(at, in_memory);
+    }
+
     #[test]
     fn a_full_disk_is_a_temporary_error_loses_nothing_and_is_over_once_there_is_room() {
         let folder = tempfile::tempdir().unwrap();

@@ -41,7 +41,11 @@ fn calls(namespaces: &[Namespace], remote: &Remote, owners: &[(u64, Known)]) -> 
 }
 
 fn found(calls: &[(Known, Known)], missed: &[Known]) -> Found {
-    Found { calls: calls.iter().copied().collect(), missed: missed.iter().copied().collect() }
+    Found {
+        calls: calls.iter().copied().collect(),
+        missed: missed.iter().copied().collect(),
+        elsewhere: BTreeSet::new(),
+    }
 }
 
 /// Recorded on Linux 6.18: a server on 127.0.0.1:7101 (inode 4321), a client's connection to it (4400) and the server's end
