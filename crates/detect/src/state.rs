@@ -81,9 +81,13 @@ fn read(json: &[u8]) -> Result<Anomaly, DetectError> {
 impl Watch {
     /// Everything that a restart must not lose, in an envelope of kind `watch`.
     pub fn save(&self) -> Vec<u8> {
+        Envelope { kind: KIND, version: VERSION, payload: &self.saved().encode_to_vec() }.encode()
+    }
+
+    fn saved(&self) -> Saved {
         let json = |anomaly: &Anomaly| serde_json::to_vec(anomaly).unwrap_or_default();
         let (presence_rows, presence_age, churning) = self.presence.saved();
-        let saved = Saved {
+        Saved {
             detector: self.detector.save(),
             tracker: Some(self.tracker.clone()),
             open: self.open_anomalies().map(json).collect(),
@@ -95,8 +99,38 @@ impl Watch {
             churning: churning.to_vec(),
             recent: self.attribution.saved(),
             metrics: names_of(self.schema()).0,
-        };
-        Envelope { kind: KIND, version: VERSION, payload: &saved.encode_to_vec() }.encode()
+        }
+    }
+
+    /// What it has learnt and another component of the same kind may begin with, saved as by [`Watch::save`]: nothing of its anomalies.
+    /// None while it is learning itself, or something is wrong.
+    pub fn learnt(&self) -> Option<Vec<u8>> {
+        if self.is_learning() || self.open_anomalies().next().is_some() {
+            return None;
+        }
+        let saved = Saved { tracker: None, ended: None, last: None, ..self.saved() };
+        Some(Envelope { kind: KIND, version: VERSION, payload: &saved.encode_to_vec() }.encode())
+    }
+
+    /// Begins with what another component of the same kind has [`learnt`](Self::learnt), in place of what it has learnt so far. Whether it
+    /// did: who has learnt enough by now, or says that something is wrong, goes on as it is.
+    ///
+    /// # Errors
+    /// When that can't be read, or is of another detector; it goes on as it is.
+    pub fn begin_with(&mut self, learnt: &[u8]) -> Result<bool, DetectError> {
+        if !self.is_learning() || self.open_anomalies().next().is_some() {
+            return Ok(false);
+        }
+        let saved: Saved = open(learnt, KIND, VERSION)?;
+        let mut begun = Self::new(self.component().clone(), self.settings.clone());
+        let last = self.last.map(Timestamp::nanos);
+        begun.take_over(Saved { open: Vec::new(), ended: None, tracker: None, last, ..saved })?;
+        let schema = Arc::clone(self.schema());
+        if !schema.is_empty() {
+            begun.resize(&schema);
+        }
+        *self = begun;
+        Ok(true)
     }
 
     /// Which detector saved state is of.
@@ -110,7 +144,10 @@ impl Watch {
 
     /// Takes over saved state; open anomalies go on under their ids. On an error the watch is as it was.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(), DetectError> {
-        let saved: Saved = open(bytes, KIND, VERSION)?;
+        self.take_over(open(bytes, KIND, VERSION)?)
+    }
+
+    fn take_over(&mut self, saved: Saved) -> Result<(), DetectError> {
         let opened = saved.open.iter().map(|json| read(json)).collect::<Result<Vec<_>, _>>()?;
         let ended = saved.ended.as_deref().map(read).transpose()?;
         let period_is_sound = saved.period.is_finite() && saved.period > 0.0;

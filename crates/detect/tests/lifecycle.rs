@@ -76,6 +76,34 @@ fn the_time_in_which_the_agent_was_down_is_not_the_components_silence() {
 }
 
 #[test]
+fn who_begins_with_what_another_of_its_kind_has_learnt_judges_at_once_and_has_nothing_of_its_anomalies() {
+    let mut fed = Fed::new(&numbered(4));
+    assert!(fed.watch.learnt().is_none(), "it has learnt nothing itself");
+    let mut noise = quiet(&mut fed);
+    let learnt = fed.watch.learnt().unwrap();
+    fed.run(600.0, 30.0, 1.0, |_, values| values.fill(180.0));
+    assert!(fed.watch.learnt().is_none(), "something is wrong with it");
+
+    let mut begins = Fed::new(&numbered(4));
+    let mut usual = |_: f64, values: &mut [f64]| values.fill_with(|| 100.0 + noise.normal());
+    // It was there for a moment before it was told.
+    begins.run(5_000.0, 5.0, 1.0, &mut usual);
+    assert!(begins.watch.is_learning());
+    assert!(begins.watch.begin_with(&learnt).unwrap());
+    assert!(!begins.watch.is_learning() && begins.watch.open_anomalies().next().is_none());
+    begins.run(5_005.0, 60.0, 1.0, &mut usual);
+    assert!(begins.changes.is_empty(), "{}", begins.story());
+    assert_eq!(begins.watch.state(), WatchState::Normal);
+    begins.run(5_065.0, 30.0, 1.0, |_, values| values.fill(180.0));
+    assert_eq!(begins.changes[0].1.anomaly.kind, AnomalyKind::Deviation);
+
+    assert!(!begins.watch.begin_with(&learnt).unwrap(), "it goes on as it is");
+    assert_eq!(begins.watch.open_anomalies().count(), 1);
+    let damaged = Fed::new(&numbered(4)).watch.begin_with(&learnt[..learnt.len() - 1]);
+    assert!(damaged.is_err());
+}
+
+#[test]
 fn what_a_person_declares_normal_ends_and_is_learnt() {
     let mut fed = Fed::new(&numbered(4));
     let mut noise = quiet(&mut fed);

@@ -256,6 +256,34 @@ impl Agent {
         self.components.iter().map(|watched| watched.component().clone()).collect()
     }
 
+    /// The components of which not enough is learnt yet.
+    pub(crate) fn learning(&self) -> Vec<ComponentId> {
+        let learning = self.components.iter().filter(|watched| watched.watch.is_learning());
+        learning.map(|watched| watched.component().id.clone()).collect()
+    }
+
+    /// What was learnt of a component, for others of its kind.
+    pub(crate) fn learnt(&self, id: &ComponentId) -> Option<Vec<u8>> {
+        self.component(id)?.watch.learnt()
+    }
+
+    /// Begins with what others of a component's kind have learnt, where not enough is learnt of it yet.
+    pub(crate) fn begin_with(&mut self, id: &ComponentId, learnt: &[u8]) {
+        let Some(watched) = self.components.iter_mut().find(|watched| watched.component().id == *id) else {
+            return;
+        };
+        match watched.watch.begin_with(learnt) {
+            Ok(true) => {
+                watched.saved = None;
+                tracing::info!(component = %id, "begins with what others of its kind have learnt");
+            }
+            Ok(false) => {}
+            Err(error) => {
+                tracing::info!(component = %id, "what others of its kind have learnt can't be used: {error}");
+            }
+        }
+    }
+
     /// Writes down everything: before the end.
     pub(crate) fn save_all(&mut self) {
         let now = self.clock.now();

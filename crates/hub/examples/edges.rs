@@ -126,6 +126,7 @@ async fn tell(
         version: "bench".to_owned(),
         components: watched.clone(),
         offers: Vec::new(),
+        learning: None,
     };
     sender.send(&FromEdge::Hello(hello)).await?;
     let onsets = vec![Timestamp::default(); watched.len()];

@@ -189,6 +189,7 @@ impl FakeEdge {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             components: rings.keys().map(component).collect(),
             offers: Vec::new(),
+            learning: None,
         };
         sender.send(&FromEdge::Hello(hello)).await?;
         let greeted = receiver.next::<FromHub>().await?;
@@ -211,7 +212,7 @@ impl FakeEdge {
             let heard = tokio::select! {
                 heard = self.receiver.next::<FromHub>() => heard?,
                 _ = heartbeat.tick() => {
-                    let beat = Heartbeat { time: clock.now(), components: None, offers: None };
+                    let beat = Heartbeat { time: clock.now(), components: None, offers: None, learning: Vec::new() };
                     self.sender.send(&FromEdge::Heartbeat(beat)).await?;
                     continue;
                 }
@@ -241,7 +242,7 @@ impl FakeEdge {
         loop {
             let kept = window.times.len();
             let problem = (kept < rows).then(|| format!("{kept} of {rows} rows"));
-            let part = EvidencePart { id: pull.id, window, gaps: Vec::new(), rows, problem };
+            let part = EvidencePart { id: pull.id, window, rows, problem, ..EvidencePart::default() };
             let encoded = Encoded::of(&FromEdge::Evidence(part))?;
             if encoded.bytes() <= pull.max_bytes || kept == 0 {
                 return Ok(encoded);

@@ -221,6 +221,7 @@ impl Hub {
             metrics: Vec::new(),
             max_rows: MAX_ROWS,
             max_bytes,
+            packed: true,
         }
     }
 
@@ -444,7 +445,7 @@ mod tests {
             window: Window { times: vec![at(400.0), at(401.0)], ..Window::default() },
             gaps: gaps.to_vec(),
             rows: 2,
-            problem: None,
+            ..EvidencePart::default()
         };
         assert_eq!(missing(&part(&[gap(0.0, 400.0)])), None);
         let one = missing(&part(&[gap(0.0, 400.0), gap(401.0, 431.0)]));

@@ -157,6 +157,8 @@ pub(crate) struct Known {
     pub plans: Plans,
     pub changes: Changes,
     pub regions: Regions,
+    /// What edges have learnt, for those that come after.
+    pub learnt: crate::learnt::Repository,
     /// The right to act, where it is this hub that does.
     pub acting: Option<Fence>,
 }
@@ -232,7 +234,7 @@ impl Hub {
 
     /// Works until it is dropped.
     pub async fn run(self: Rc<Self>) {
-        tokio::join!(self.act(), self.keep_topology(), self.sweep(), self.correspond());
+        tokio::join!(self.act(), self.keep_topology(), self.sweep(), self.correspond(), self.teach());
     }
 
     /// A session with an edge in this process.

@@ -34,6 +34,7 @@ mod addresses;
 mod calls;
 mod changes;
 mod evidence;
+mod learnt;
 mod load;
 mod looks;
 mod metrics;

@@ -32,6 +32,16 @@ pub(crate) fn render(report: &HubReport) -> String {
     page.counter("larnax_hub_failed_pulls", "Questions that nobody answered", counters.pulls_failed as f64);
     page.counter("larnax_hub_evidence_bytes", "Bytes of evidence pulled", counters.evidence_bytes as f64);
     page.counter("larnax_hub_diagnoses", "Causes looked for", counters.diagnoses as f64);
+    page.counter(
+        "larnax_hub_models_kept",
+        "Models kept for others of their kind",
+        counters.models_kept as f64,
+    );
+    page.counter(
+        "larnax_hub_models_given",
+        "Components that were told what others of their kind have learnt",
+        counters.models_given as f64,
+    );
     let sinks = |value: &dyn Fn(&SinkReport) -> f64| -> Vec<(Labels, f64)> {
         report.sinks.iter().map(|sink| (vec![("sink", sink.name.clone())], value(sink))).collect()
     };

@@ -76,6 +76,7 @@ impl Hub {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             components: self.sessions.components(),
             offers: Vec::new(),
+            learning: None,
         };
         let mut watched = hello.components.clone();
         let every = greet(&mut sender, &mut receiver, hello).await?;
@@ -139,7 +140,7 @@ impl Hub {
                     if now_watched != watched {
                         let components = Some(now_watched.clone());
                         watched = now_watched;
-                        let heartbeat = Heartbeat { time: self.now(), components, offers: None };
+                        let heartbeat = Heartbeat { time: self.now(), components, offers: None, learning: Vec::new() };
                         sender.send(&FromEdge::Heartbeat(heartbeat)).await?;
                     }
                     let known = Some(self.topology_above());
@@ -177,7 +178,7 @@ impl Hub {
 
     /// Evidence for the hub above, by this hub's clock.
     async fn answer_above(&self, pull: Pull) -> EvidencePart {
-        let id = pull.id;
+        let (id, packed) = (pull.id, pull.packed);
         let evidence = match self.sessions.watcher(&pull.component) {
             Some(_) => self.ask_here(pull).await,
             None => {
@@ -186,7 +187,10 @@ impl Hub {
             }
         };
         match evidence {
-            Ok(Evidence { part, clock_ahead, .. }) => EvidencePart { id, ..by_hub(part, clock_ahead) },
+            Ok(Evidence { part, clock_ahead, .. }) => {
+                let part = EvidencePart { id, ..by_hub(part, clock_ahead) };
+                if packed { part.packed() } else { part }
+            }
             Err(reason) => EvidencePart { id, problem: Some(reason), ..EvidencePart::default() },
         }
     }

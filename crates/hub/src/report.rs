@@ -61,6 +61,10 @@ pub struct Counters {
     pub evidence_bytes: u64,
     /// Causes looked for.
     pub diagnoses: u64,
+    /// Models of components that were kept for others of their kind.
+    pub models_kept: u64,
+    /// Components that were told what others of their kind have learnt.
+    pub models_given: u64,
 }
 
 /// A connected edge, for reports.

@@ -1,7 +1,7 @@
 //! Sessions: the edges that are connected, and what they are asked.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use larnax_serve::Caller;
 use larnax_session::open::SILENT_HEARTBEATS;
 use larnax_session::wire::{Heard, Receiver, Sender};
 use larnax_session::{
-    Acknowledged, EvidencePart, FromEdge, FromHub, Hello, PROTOCOL, Pull, SessionError, Welcome,
+    Acknowledged, EvidencePart, FromEdge, FromHub, Hello, Learnt, PROTOCOL, Pull, SessionError, Welcome,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::evidence::shifted;
@@ -42,6 +42,17 @@ pub(crate) struct Sessions {
     /// Which of them watch a component, the latest last.
     watchers: RefCell<HashMap<ComponentId, Vec<String>>>,
     numbers: Cell<u64>,
+    /// Told when an edge has begun to learn components.
+    pub(crate) begun: Notify,
+}
+
+/// Components of edges, with the edge of each.
+#[derive(Default)]
+pub(crate) struct Pupils {
+    /// Those of which not enough is learnt yet.
+    pub learning: Vec<(String, Component)>,
+    /// The others.
+    pub learnt: Vec<(String, Component)>,
 }
 
 /// One of them.
@@ -50,6 +61,8 @@ struct Session {
     number: u64,
     ask: mpsc::Sender<Ask>,
     report: AgentReport,
+    /// Components of which it has not learnt enough and was told nothing yet; none where it has never heard of that.
+    learning: Option<BTreeSet<ComponentId>>,
 }
 
 /// What is on its way to an edge.
@@ -60,6 +73,10 @@ enum Ask {
     Command(Command),
     /// What it does is normal.
     Normal(AnomalyId),
+    /// What has it learnt of a component?
+    Learnt(ComponentId),
+    /// What others have learnt.
+    BeginWith(Learnt),
 }
 
 /// What an edge answered, with its length on the wire.
@@ -170,6 +187,48 @@ impl Sessions {
         ask.is_some_and(|ask| ask.try_send(Ask::Normal(anomaly)).is_ok())
     }
 
+    /// Of which components edges have not learnt enough, by edge; and which those are that have learnt of a component.
+    pub(crate) fn pupils(&self) -> Pupils {
+        let mut pupils = Pupils::default();
+        for (agent, session) in &*self.agents.borrow() {
+            let Some(learning) = &session.learning else { continue };
+            for component in &session.report.components {
+                let list =
+                    if learning.contains(&component.id) { &mut pupils.learning } else { &mut pupils.learnt };
+                list.push((agent.clone(), component.clone()));
+            }
+        }
+        pupils
+    }
+
+    /// Asks an edge what it has learnt of a component. False where it is not connected, or has too much to do.
+    pub(crate) fn ask_learnt(&self, agent: &str, component: &ComponentId) -> bool {
+        let agents = self.agents.borrow();
+        agents.get(agent).is_some_and(|session| session.ask.try_send(Ask::Learnt(component.clone())).is_ok())
+    }
+
+    /// Tells an edge what others of a component's kind have learnt. False as above.
+    pub(crate) fn begin_with(&self, agent: &str, learnt: Learnt) -> bool {
+        let mut agents = self.agents.borrow_mut();
+        let Some(session) = agents.get_mut(agent) else { return false };
+        if let Some(learning) = &mut session.learning {
+            learning.remove(&learnt.component);
+        }
+        session.ask.try_send(Ask::BeginWith(learnt)).is_ok()
+    }
+
+    /// An edge has begun to learn components.
+    fn learns(&self, agent: &str, number: u64, learning: Vec<ComponentId>) {
+        let mut agents = self.agents.borrow_mut();
+        if let Some(session) = agents.get_mut(agent).filter(|session| session.number == number)
+            && let Some(known) = &mut session.learning
+            && !learning.is_empty()
+        {
+            known.extend(learning);
+            self.begun.notify_one();
+        }
+    }
+
     /// A later session of the same name takes the place of the earlier one, which ends.
     fn enter(&self, number: u64, hello: Hello, hub: &str, now: Timestamp) -> mpsc::Receiver<Ask> {
         let (ask, asked) = mpsc::channel(ASKED);
@@ -184,7 +243,10 @@ impl Sessions {
             offers: hello.offers,
         };
         let components = report.components.clone();
-        let before = self.agents.borrow_mut().insert(hello.agent.clone(), Session { number, ask, report });
+        let learning = hello.learning.map(|learning| learning.into_iter().collect());
+        let session = Session { number, ask, report, learning };
+        let before = self.agents.borrow_mut().insert(hello.agent.clone(), session);
+        self.begun.notify_one();
         if let Some(before) = before {
             self.unwatch(&hello.agent, &before.report.components);
         }
@@ -324,6 +386,8 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
                     }
                     Some(Ask::Normal(anomaly)) => sender.send(&FromHub::Normal(anomaly)).await?,
                     Some(Ask::Command(command)) => sender.send(&FromHub::Command(command)).await?,
+                    Some(Ask::Learnt(component)) => sender.send(&FromHub::Learnt(component)).await?,
+                    Some(Ask::BeginWith(learnt)) => sender.send(&FromHub::BeginWith(learnt)).await?,
                     None => {
                         let reason = "another session of the same name took its place".to_owned();
                         return Err(SessionError::Refused(reason));
@@ -355,10 +419,12 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
             }
             FromEdge::Evidence(part) => {
                 if let Some(answer) = waiting.remove(&part.id) {
+                    let part = part.unpacked().map_err(SessionError::Message)?;
                     // Whoever asked may have given up.
                     let _ = answer.send(Answer { part, bytes: receiver.last_bytes() });
                 }
             }
+            FromEdge::Learnt(learnt) => hub.take_learnt(agent, learnt).await,
             FromEdge::Topology(delta) => hub.learn_topology(agent, delta).await,
             FromEdge::Heartbeat(heartbeat) => {
                 let components = heartbeat.components.filter(|all| all.len() <= MAX_COMPONENTS);
@@ -366,6 +432,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
                 let offers = heartbeat.offers.filter(|all| all.len() <= MAX_OFFERS);
                 hub.heard_of(agent, components.as_deref()).await;
                 set_clock(hub, agent, number, heartbeat.time.since(now));
+                hub.sessions.learns(agent, number, heartbeat.learning);
                 hub.sessions.update(agent, number, |report| {
                     if let Some(components) = components {
                         hub.sessions.unwatch(agent, &report.components);

@@ -68,7 +68,7 @@ mod tests {
             },
             gaps: gaps.iter().map(|(from, until)| Gap { from: at(*from), until: at(*until) }).collect(),
             rows: seconds.len(),
-            problem: None,
+            ..EvidencePart::default()
         }
     }
 

@@ -43,6 +43,9 @@ const SYSTEM: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
 pub struct Sidecar {
     /// Its image, where a pod names no other.
     pub image: String,
+    /// Others that a pod may name; `*` at the end of one stands for anything. One that isn't there would keep the pod from starting.
+    #[serde(default)]
+    pub images: Vec<String>,
     /// `IfNotPresent`, `Always` or `Never`.
     pub pull_policy: String,
     /// Where the hub is, as `https://larnax-hub.larnax.svc:7677`.
@@ -143,8 +146,18 @@ pub fn decide(
     if SYSTEM.contains(&namespace) || namespace == sidecar.own_namespace {
         return Verdict::Leave("pods of this namespace are never touched");
     }
-    let asked = [ASKED].iter().find_map(|name| label(pod, name).or_else(|| annotation(pod, &[name])));
-    if asked == Some("disabled") {
+    let asked: BTreeSet<&str> =
+        [label(pod, ASKED), annotation(pod, &[ASKED])].into_iter().flatten().collect();
+    if let Some(other) = asked.iter().find(|asked| !["enabled", "disabled"].contains(asked)) {
+        return Verdict::Refuse(format!(
+            "{ASKED} is `{other}`, expected enabled or disabled: it gets no agent"
+        ));
+    }
+    if asked.len() > 1 {
+        let problem = "is enabled by its label and disabled by its annotation, or the other way: it gets no agent; take one of them away";
+        return Verdict::Refuse(format!("{ASKED} {problem}"));
+    }
+    if asked.contains("disabled") {
         return Verdict::Leave("the pod asks for none");
     }
     let Some(spec) = &pod.spec else { return Verdict::Leave("a pod without containers") };
@@ -185,10 +198,16 @@ pub fn decide(
         Some(Err(problem)) => return Verdict::Refuse(problem),
         None => return Verdict::Leave("it asks not to be scraped"),
     };
-    if let Some(image) = annotation(pod, &IMAGE).filter(|image| !is_image(image)) {
-        problems.push(format!("`{image}` is no name of an image; the agent runs from the usual one"));
+    let (image, problem) = image(pod, sidecar);
+    problems.extend(problem);
+    for [first, other] in [IMAGE, CONFIG_MAP] {
+        if let (Some(one), Some(two)) = (annotation(pod, &[first]), annotation(pod, &[other]))
+            && one != two
+        {
+            problems.push(format!("{first} is `{one}` and {other} is `{two}`: the first counts"));
+        }
     }
-    let mut agent = agent(pod, namespace, sidecar, native, target, more);
+    let mut agent = agent(pod, namespace, sidecar, native, image, target, more);
     if !problems.is_empty() {
         agent.annotations.insert(PROBLEM, problems.join("; "));
     }
@@ -205,7 +224,27 @@ fn label<'a>(pod: &'a Pod, name: &str) -> Option<&'a str> {
     pod.metadata.labels.as_ref()?.get(name).map(String::as_str)
 }
 
-/// Whether this can be the name of an image: what a registry refuses would keep the whole pod from starting.
+/// The image that a pod's agent runs from, and what is wrong with the one that the pod names. Nobody can see from here whether a registry
+/// has an image, so only those are taken that somebody has vouched for.
+fn image<'a>(pod: &'a Pod, sidecar: &'a Sidecar) -> (&'a str, Option<String>) {
+    let usual = sidecar.image.as_str();
+    let Some(named) = annotation(pod, &IMAGE) else { return (usual, None) };
+    if !is_image(named) {
+        return (usual, Some(format!("`{named}` is no name of an image; the agent runs from the usual one")));
+    }
+    let fits = |allowed: &String| match allowed.strip_suffix('*') {
+        Some(begin) => named.starts_with(begin),
+        None => named == allowed,
+    };
+    if named == usual || sidecar.images.iter().any(fits) {
+        return (named, None);
+    }
+    let problem =
+        "is none of those that inject.images of the chart allows; the agent runs from the usual one";
+    (usual, Some(format!("the image `{named}` {problem}")))
+}
+
+/// Whether this can be the name of an image.
 fn is_image(name: &str) -> bool {
     let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-/:@".contains(c);
     let (path, tag) = match name.rsplit_once([':', '@']) {
@@ -224,6 +263,7 @@ fn agent(
     namespace: &str,
     sidecar: &Sidecar,
     native: bool,
+    image: &str,
     target: Option<u16>,
     more: Value,
 ) -> Agent {
@@ -231,7 +271,7 @@ fn agent(
     let config = config(pod, namespace, sidecar, target, port, more).to_string();
     Agent {
         annotations: BTreeMap::from([(CONFIG, config), (CA, sidecar.ca.clone())]),
-        container: container(pod, sidecar, native, port),
+        container: container(image, sidecar, native, port),
         volumes: volumes(sidecar),
         native,
     }
@@ -291,12 +331,12 @@ fn config(
     Value::Object(config)
 }
 
-fn container(pod: &Pod, sidecar: &Sidecar, native: bool, port: i32) -> Value {
+fn container(image: &str, sidecar: &Sidecar, native: bool, port: i32) -> Value {
     let field =
         |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
     let mut container = json!({
         "name": CONTAINER,
-        "image": annotation(pod, &IMAGE).filter(|image| is_image(image)).unwrap_or(&sidecar.image),
+        "image": image,
         "imagePullPolicy": sidecar.pull_policy,
         "args": [format!("--config={FOLDER}/larnax.yaml")],
         "env": [field("POD_NAME", "metadata.name"), field("NODE_NAME", "spec.nodeName")],
@@ -354,6 +394,7 @@ mod tests {
             audience: "larnax".to_owned(),
             interval: "5s".to_owned(),
             resources: json!({}),
+            images: Vec::new(),
             own_namespace: "larnax".to_owned(),
         }
     }
@@ -488,6 +529,58 @@ mod tests {
         assert!(changed.metadata.annotations.unwrap()[PROBLEM].contains("Not An Image"));
         let agent = &changed.spec.unwrap().init_containers.unwrap()[0];
         assert_eq!(agent.image.as_deref(), Some("docker.io/larnax/larnax-edge:0.1.0"));
+    }
+
+    #[test]
+    fn an_image_that_nobody_vouched_for_does_not_keep_a_pod_from_starting() {
+        let mut sidecar = sidecar();
+        sidecar.images = vec!["here/edge:2".to_owned(), "here/own-*".to_owned()];
+        for (named, expected) in [
+            ("here/edge:2", "here/edge:2"),
+            ("here/own-edge:7", "here/own-edge:7"),
+            ("here/egde:2", "docker.io/larnax/larnax-edge:0.1.0"),
+        ] {
+            let pod = pod(|pod| annotate(pod, "larnax.io/sidecar-image", named));
+            let Verdict::Inject(agent, problems) = decide(&pod, "shop", &sidecar, true, None) else {
+                panic!("{named}")
+            };
+            assert_eq!(agent.container["image"], expected);
+            assert_eq!(problems.is_empty(), named == expected, "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn who_says_two_things_at_once_gets_no_agent_or_what_the_first_says_and_is_told() {
+        let both = decided(|pod| {
+            pod["metadata"]["labels"][ASKED] = json!("enabled");
+            annotate(pod, ASKED, "disabled");
+        });
+        assert!(matches!(&both, Verdict::Refuse(why) if why.contains("take one of them away")), "{both:?}");
+        let other = decided(|pod| pod["metadata"]["labels"][ASKED] = json!("yes"));
+        assert!(
+            matches!(&other, Verdict::Refuse(why) if why.contains("`yes`, expected enabled or disabled")),
+            "{other:?}"
+        );
+        let maps = decided(|pod| {
+            annotate(pod, "larnax.io/config-map", "one");
+            annotate(pod, "deucalion-config-map", "two");
+        });
+        assert!(
+            matches!(&maps, Verdict::Inject(_, problems) if problems[0].contains("the first counts")),
+            "{maps:?}"
+        );
+    }
+
+    #[test]
+    fn a_pod_with_fifty_containers_gets_one_agent_more_on_a_port_that_none_of_them_has() {
+        let many = pod(|pod| {
+            let one = |i: u32| json!({"name": format!("c{i}"), "image": "x", "ports": [{"containerPort": 7_676 + i}]});
+            pod["spec"]["containers"] = (0..50).map(one).collect();
+            annotate(pod, "prometheus.io/port", "7680");
+        });
+        let (changed, problems) = changed(&many, false, None);
+        assert_eq!((changed.spec.as_ref().unwrap().containers.len(), problems.len()), (51, 0));
+        assert_eq!(config_of(&changed)["listen"], "0.0.0.0:7726");
     }
 
     #[test]

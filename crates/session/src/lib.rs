@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`messages`] | what is said |
 //! | [`wire`] | how it is sent: frames, compression, limits |
+//! | [`packed`] | how samples are sent: what is usual, and how far from that |
 //! | [`open`] | how an edge opens a session |
 //!
 //! Rejected: HTTP/2 streams (no proxy in front of edge sites lets a server ask), and a binary encoding of messages (evidence
@@ -15,12 +16,15 @@
 
 pub mod messages;
 pub mod open;
+pub mod packed;
 pub mod wire;
 
 pub use messages::{
-    Acknowledged, Delivery, EvidencePart, FromEdge, FromHub, Gap, Heartbeat, Hello, Pull, Welcome,
+    Acknowledged, Delivery, EvidencePart, FromEdge, FromHub, Gap, Heartbeat, Hello, Learnt, Model, Pull,
+    Welcome,
 };
 pub use open::{OpenOptions, Opener};
+pub use packed::Packed;
 pub use wire::{MAX_MESSAGE_BYTES, Receiver, Sender, SessionError, split};
 
 /// The path of a hub at which sessions are opened.

@@ -1,10 +1,19 @@
 //! What is said in a session.
 
+use std::borrow::Cow;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use larnax_core::model_store::MAX_PAYLOAD_BYTES;
 use larnax_core::{
     AnomalyId, Command, Component, ComponentId, MetricName, Offer, Report, Timestamp, TopologyDelta, Window,
 };
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
+
+use crate::packed::Packed;
 
 /// What an edge says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -22,6 +31,8 @@ pub enum FromEdge {
     Evidence(EvidencePart),
     /// What came of a command.
     Report(Report),
+    /// The answer to [`FromHub::Learnt`].
+    Learnt(Learnt),
 }
 
 /// What a hub says.
@@ -38,6 +49,10 @@ pub enum FromHub {
     Command(Command),
     /// A person says that an anomaly is normal. Where it has ended, nothing is to be done.
     Normal(AnomalyId),
+    /// Asks what was learnt of a component; only edges that say what they are [learning](Hello::learning).
+    Learnt(ComponentId),
+    /// What others of its kind have learnt, for a component of which the edge has not learnt enough yet.
+    BeginWith(Learnt),
 }
 
 /// Who an edge is.
@@ -54,6 +69,49 @@ pub struct Hello {
     /// What it can do to that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub offers: Vec<Offer>,
+    /// Of which components it has not learnt enough yet to judge them. None of an edge that has never heard of this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learning: Option<Vec<ComponentId>>,
+}
+
+/// What was learnt of a component.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learnt {
+    /// Which component.
+    pub component: ComponentId,
+    /// What [`larnax_core::model_store`] has in an envelope, in base64. None where it is not known well, or something is wrong with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Model>,
+}
+
+/// The bytes of a model, in JSON as base64.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Model(pub Vec<u8>);
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Model({} bytes)", self.0.len())
+    }
+}
+
+impl Serialize for Model {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Model {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        let most = MAX_PAYLOAD_BYTES + MAX_PAYLOAD_BYTES / 2;
+        if text.len() > most {
+            return Err(D::Error::custom(format!(
+                "a model of {} bytes: expected at most {most}",
+                text.len()
+            )));
+        }
+        STANDARD.decode(&*text).map(Self).map_err(D::Error::custom)
+    }
 }
 
 /// What an edge is now.
@@ -67,6 +125,9 @@ pub struct Heartbeat {
     /// What it can do to that, where that has changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offers: Option<Vec<Offer>>,
+    /// Components that it has begun to learn.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub learning: Vec<ComponentId>,
 }
 
 /// Events in order. The next ones are sent when these are acknowledged.
@@ -117,6 +178,9 @@ pub struct Pull {
     pub max_rows: usize,
     /// The most bytes that the answer may have on the wire; rows are thinned until it has.
     pub max_bytes: usize,
+    /// Whether the window may come [packed](crate::Packed). Edges that have never heard of that send it as it is.
+    #[serde(default)]
+    pub packed: bool,
 }
 
 /// The answer to a [`Pull`].
@@ -124,8 +188,12 @@ pub struct Pull {
 pub struct EvidencePart {
     /// [`Pull::id`].
     pub id: u64,
-    /// The samples.
+    /// The samples, where they are not packed.
+    #[serde(default, skip_serializing_if = "is_empty")]
     pub window: Window,
+    /// The samples, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packed: Option<Packed>,
     /// Stretches without samples.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<Gap>,
@@ -135,6 +203,28 @@ pub struct EvidencePart {
     /// Why there is less than was asked for, or nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+}
+
+impl EvidencePart {
+    /// The same with its samples unpacked.
+    ///
+    /// # Errors
+    /// A sentence, where they can't be.
+    pub fn unpacked(mut self) -> Result<Self, String> {
+        if let Some(packed) = self.packed.take() {
+            self.window = packed.unpack()?;
+        }
+        Ok(self)
+    }
+
+    /// The same with its samples packed.
+    pub fn packed(self) -> Self {
+        Self { packed: Some(Packed::of(&self.window)), window: Window::default(), ..self }
+    }
+}
+
+fn is_empty(window: &Window) -> bool {
+    window.metrics.is_empty() && window.times.is_empty()
 }
 
 /// A stretch without samples.

@@ -100,7 +100,7 @@ impl Encoded {
         if json.len() < COMPRESSED_FROM {
             return Ok(Self(Message::text(json)));
         }
-        let mut encoder = ZlibEncoder::new(Vec::with_capacity(json.len() / 4), Compression::fast());
+        let mut encoder = ZlibEncoder::new(Vec::with_capacity(json.len() / 4), Compression::default());
         let bytes = encoder.write_all(json.as_bytes()).and_then(|()| encoder.finish());
         let bytes = bytes.map_err(|error| SessionError::Message(error.to_string()))?;
         if bytes.len() > MAX_FRAME_BYTES {

@@ -127,7 +127,12 @@ async fn an_edge_opens_a_session_over_tcp() {
         assert!(matches!(heard, Heard::Message(FromEdge::Heartbeat(_))));
     });
     let (mut sender, mut receiver) = opener(&url, "secret").open().await.unwrap();
-    let heartbeat = Heartbeat { time: Timestamp::from_seconds(1.0), components: None, offers: None };
+    let heartbeat = Heartbeat {
+        time: Timestamp::from_seconds(1.0),
+        components: None,
+        offers: None,
+        learning: Vec::new(),
+    };
     sender.send(&FromEdge::Heartbeat(heartbeat)).await.unwrap();
     assert!(matches!(receiver.next::<FromHub>().await, Ok(Heard::Message(FromHub::Welcome(_)))));
     hub.await.unwrap();

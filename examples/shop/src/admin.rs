@@ -208,7 +208,7 @@ fn exchange(auth: Auth, method: Method, url: &str, body: &[u8]) -> Result<(Statu
     wait(async {
         let mut client = Client::new(options).map_err(|error| error.to_string())?;
         let mut answer = Vec::new();
-        let request = larnax_http::Request { method, url: &url, headers: &[], body };
+        let request = larnax_http::Request { method, ..larnax_http::Request::post(&url, body) };
         let response = client.send(request, &mut answer).await.map_err(|error| error.to_string())?;
         Ok((response.status(), answer))
     })

@@ -16,7 +16,7 @@ use crate::pki::Authority;
 use crate::programs::Programs;
 
 /// How long a node may take until pods can run on it.
-const READY: Duration = Duration::from_secs(120);
+pub(crate) const READY: Duration = Duration::from_secs(120);
 
 /// A running cluster, empty but for what Kubernetes itself makes. Dropped, it is gone.
 ///
@@ -177,6 +177,14 @@ impl Cluster {
         for node in &self.nodes {
             node.import(&self.programs, archive);
         }
+    }
+
+    /// Ends the API server and starts it again, as an upgrade of the cluster does.
+    ///
+    /// # Panics
+    /// When it doesn't start.
+    pub fn restart_api(&mut self) {
+        self.plane.restart_api(&self.programs, &self.authority);
     }
 
     /// Ends a node at once, as where a machine loses its power.

@@ -24,6 +24,8 @@ pub(crate) struct ControlPlane {
     controllers: Process,
     api: Process,
     etcd: Process,
+    /// Where etcd is.
+    store: String,
     /// Where its API is.
     pub(crate) address: SocketAddr,
     folder: PathBuf,
@@ -71,11 +73,23 @@ impl ControlPlane {
             controllers: Process::start("controllers", controllers, folder),
             api,
             etcd,
+            store,
             address,
             folder: folder.to_path_buf(),
         };
         eventually("the API server", READY, || plane.is_ready(programs).then_some(()));
         plane
+    }
+
+    /// Ends the API server and starts it again at its address.
+    ///
+    /// # Panics
+    /// When it doesn't start.
+    pub(crate) fn restart_api(&mut self, programs: &Programs, authority: &Authority) {
+        self.api.terminate_or_kill(END);
+        let command = api_server(programs, authority, &self.store, self.address);
+        self.api = Process::start("apiserver", command, &self.folder);
+        eventually("the API server", READY, || self.is_ready(programs).then_some(()));
     }
 
     /// The credentials of its administrator.

@@ -20,6 +20,9 @@ mod network;
 mod node;
 mod pki;
 mod programs;
+mod shop;
 
 pub use cluster::Cluster;
+pub use network::host;
 pub use programs::{Programs, build, lacks};
+pub use shop::Shop;

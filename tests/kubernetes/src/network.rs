@@ -22,6 +22,11 @@ pub(crate) fn address(node: usize) -> Ipv4Addr {
     Ipv4Addr::new(10, 213, node as u8, 1)
 }
 
+/// Where pods reach what a test runs on this machine.
+pub fn host() -> Ipv4Addr {
+    address(0)
+}
+
 /// The one set of nodes that a machine has. Dropped, the bridge and the control groups are gone.
 #[derive(Debug)]
 pub(crate) struct Network {

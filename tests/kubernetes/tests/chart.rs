@@ -3,44 +3,14 @@
 #![cfg(feature = "with-cluster")]
 #![allow(clippy::unwrap_used, reason = "an error fails the test")]
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+mod support;
+
 use std::time::{Duration, Instant};
 
 use larnax_test_kubernetes::Cluster;
-use larnax_test_peers::{eventually, get_as};
+use larnax_test_peers::eventually;
 use serde_json::{Value, json};
-
-const SOON: Duration = Duration::from_secs(90);
-
-/// The archive of an image, where `cargo xtask images` has put it.
-fn archive(name: &str) -> PathBuf {
-    let folder = std::env::var_os("LARNAX_IMAGES").map(PathBuf::from);
-    let target = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/images");
-    let path = folder.unwrap_or_else(target).join(format!("{name}.tar"));
-    assert!(path.is_file(), "no {}: run `cargo xtask images`", path.display());
-    path
-}
-
-fn install(cluster: &Cluster) {
-    for image in ["larnax", "larnax-edge"] {
-        cluster.import(&archive(image));
-    }
-    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/larnax");
-    cluster.helm(&[
-        "install",
-        "larnax",
-        &chart.display().to_string(),
-        "--namespace=larnax",
-        "--create-namespace",
-        // No registry, and nothing that makes volumes.
-        "--set=image.pullPolicy=Never",
-        "--set=hub.persistence.enabled=false",
-        "--set=agents.interval=1s",
-        "--wait",
-        "--timeout=2m",
-    ]);
-}
+use support::{SOON, chart, install, token};
 
 /// A service of the shop that calls nobody, on a node.
 fn service(namespace: &str, name: &str, node: &str) -> String {
@@ -88,17 +58,7 @@ fn service(namespace: &str, name: &str, node: &str) -> String {
 
 /// The components that the agent of a node has samples of, without what differs from run to run.
 fn watched(cluster: &Cluster, node: &str, token: &str) -> Option<Vec<String>> {
-    let pods = cluster.kubectl(&[
-        "get",
-        "pods",
-        "--namespace=larnax",
-        "--selector=app.kubernetes.io/component=agent",
-        &format!("--field-selector=spec.nodeName={node}"),
-        "--output=jsonpath={.items[0].status.podIP}",
-    ]);
-    let address = SocketAddr::new(pods.parse().ok()?, 7676);
-    let answer = get_as(address, "/api/v1/components", token).ok()?;
-    let components: Value = serde_json::from_str(&answer.body).ok()?;
+    let components = support::components(cluster, node, token)?;
     let up = components.as_array()?.iter().filter(|one| one["sources"][0]["up"] == true);
     let mut ids: Vec<String> = up.filter_map(|one| Some(one["id"].as_str()?.to_owned())).collect();
     ids.sort();
@@ -112,15 +72,8 @@ fn watched(cluster: &Cluster, node: &str, token: &str) -> Option<Vec<String>> {
 #[test]
 fn the_pods_that_ask_for_it_and_the_nodes_are_watched_by_the_agent_of_their_node_and_the_hub_hears_of_them() {
     let Some(cluster) = Cluster::with_nodes(2) else { return };
-    install(&cluster);
-    let secret = [
-        "get",
-        "secret",
-        "larnax",
-        "--namespace=larnax",
-        "--output=go-template={{.data.token | base64decode}}",
-    ];
-    let token = cluster.kubectl(&secret);
+    install(&cluster, &[]);
+    let token = token(&cluster);
     cluster.create_namespace("shop");
     cluster.apply(&service("shop", "pay", "node-0"));
     cluster.apply(&service("shop", "stock", "node-1"));
@@ -190,10 +143,9 @@ fn the_pods_that_ask_for_it_and_the_nodes_are_watched_by_the_agent_of_their_node
     assert_eq!(watched(&cluster, "node-1", &token).unwrap(), wanted);
 
     // What an upgrade must not change, or no agent gets in any more until it is started again.
-    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/larnax");
-    let upgrade = ["upgrade", "larnax", &chart.display().to_string(), "--namespace=larnax", "--reuse-values"];
+    let upgrade = ["upgrade", "larnax", &chart(), "--namespace=larnax", "--reuse-values"];
     cluster.helm(&upgrade);
-    assert_eq!(cluster.kubectl(&secret), token);
+    assert_eq!(support::token(&cluster), token);
     // What the operator made goes with it.
     cluster.apply(&of_stock.to_string());
     cluster.kubectl(&ready);

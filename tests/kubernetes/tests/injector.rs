@@ -182,3 +182,151 @@ fn a_pod_that_is_made_while_nobody_answers_is_made_and_told_of() {
         "the certificate that was made before is shown again"
     );
 }
+
+/// What the operator keeps its certificate's end in, and what the API server trusts.
+fn trusted(cluster: &Cluster) -> String {
+    let bundle = "--output=jsonpath={.webhooks[0].clientConfig.caBundle}";
+    cluster.kubectl(&["get", "mutatingwebhookconfiguration", "webhook", bundle])
+}
+
+fn agents(pod: &Value) -> usize {
+    let containers = [&pod["spec"]["initContainers"], &pod["spec"]["containers"]];
+    let all = containers.into_iter().filter_map(Value::as_array).flatten();
+    all.filter(|container| container["name"] == "larnax").count()
+}
+
+#[test]
+fn pods_get_their_agent_and_not_two_after_the_certificate_has_ended_and_the_api_server_was_away() {
+    let Some(mut cluster) = Cluster::control_plane() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let _operator = injecting(&cluster, folder.path());
+    namespace(&cluster, "shop", &json!({"larnax.io/inject": "enabled"}));
+    assert_eq!(agents(&make(&cluster, "shop", "first", |_| {})), 1);
+
+    // One that is for another host, and one that has ended.
+    for (pod, host, until) in [("elsewhere", "elsewhere", "4102444800"), ("ended", "localhost", "1000000000")]
+    {
+        let before = trusted(&cluster);
+        let patch = json!({"stringData": {"until": until, "host": host}}).to_string();
+        cluster.kubectl(&[
+            "patch",
+            "secret",
+            "webhook",
+            "--namespace=default",
+            "--type=merge",
+            "--patch",
+            &patch,
+        ]);
+        eventually("another certificate", SOON, || (trusted(&cluster) != before).then_some(()));
+        assert_eq!(agents(&make(&cluster, "shop", pod, |_| {})), 1);
+    }
+    // As an upgrade of the chart leaves it.
+    let nobody = json!([{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}]).to_string();
+    let patch = ["patch", "mutatingwebhookconfiguration", "webhook", "--type=json", "--patch", &nobody];
+    cluster.kubectl(&patch);
+    eventually("trust again", SOON, || (!trusted(&cluster).is_empty()).then_some(()));
+
+    cluster.restart_api();
+    eventually("an agent after the API server was away", SOON, || {
+        let name = format!("later-{}", std::process::id());
+        let _ = cluster.try_kubectl(&["delete", "pod", &name, "--namespace=shop", "--now"]);
+        (agents(&make(&cluster, "shop", &name, |_| {})) == 1).then_some(())
+    });
+    let all = cluster.kubectl(&["get", "pods", "--namespace=shop", "--output=json"]);
+    let all: Value = serde_json::from_str(&all).unwrap();
+    let counts: Vec<usize> = all["items"].as_array().unwrap().iter().map(agents).collect();
+    assert_eq!(counts, [1; 4], "one each");
+}
+
+#[test]
+fn what_is_asked_for_wrongly_is_told_and_the_pod_is_made_as_it_would_be_without_us() {
+    let Some(cluster) = Cluster::control_plane() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let operator = injecting(&cluster, folder.path());
+    namespace(&cluster, "shop", &json!({"larnax.io/inject": "enabled"}));
+    // Another release of an injector, which asks for the same pods.
+    let again = cluster.kubectl(&["get", "mutatingwebhookconfiguration", "webhook", "--output=json"]);
+    let mut again: Value = serde_json::from_str(&again).unwrap();
+    again["metadata"] = json!({"name": "another"});
+    cluster.apply(&again.to_string());
+    cluster.apply(
+        &json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "wrong", "namespace": "shop"},
+                "data": {"larnax.yaml": "interval: soon"}})
+        .to_string(),
+    );
+    let annotate =
+        |pod: &mut Value, name: &str, value: &str| pod["metadata"]["annotations"][name] = json!(value);
+    type Change = Box<dyn Fn(&mut Value)>;
+    let cases: Vec<(&str, Change, usize, &str)> = vec![
+        ("plain", Box::new(|_| {}), 1, ""),
+        (
+            "both",
+            Box::new(move |pod| {
+                pod["metadata"]["labels"]["larnax.io/inject"] = json!("enabled");
+                annotate(pod, "larnax.io/inject", "disabled");
+            }),
+            0,
+            "take one of them away",
+        ),
+        (
+            "yes",
+            Box::new(move |pod| annotate(pod, "larnax.io/inject", "yes")),
+            0,
+            "expected enabled or disabled",
+        ),
+        (
+            "image",
+            Box::new(move |pod| annotate(pod, "larnax.io/sidecar-image", "larnax-egde")),
+            1,
+            "inject.images",
+        ),
+        ("config", Box::new(move |pod| annotate(pod, "larnax.io/config-map", "wrong")), 1, "interval"),
+        ("host", Box::new(|pod| pod["spec"]["hostNetwork"] = json!(true)), 0, "node's network"),
+        (
+            "port",
+            Box::new(|pod| pod["spec"]["containers"][0]["ports"][0]["containerPort"] = json!(7676)),
+            1,
+            "",
+        ),
+        (
+            "fifty",
+            Box::new(move |pod| {
+                pod["spec"]["containers"] =
+                    (0..50).map(|i| json!({"name": format!("c{i}"), "image": "none"})).collect();
+                annotate(pod, "prometheus.io/port", "80");
+            }),
+            1,
+            "",
+        ),
+    ];
+    for (name, change, count, told) in cases {
+        let pod = make(&cluster, "shop", name, &change);
+        assert_eq!(agents(&pod), count, "{name}: {pod:#}");
+        if !told.is_empty() {
+            eventually(&format!("an event at {name}"), SOON, || {
+                events(&cluster, name).contains(told).then_some(())
+            });
+        }
+        if name == "port" {
+            let config = pod["metadata"]["annotations"]["larnax.io/sidecar-config"].as_str().unwrap();
+            assert!(config.contains("0.0.0.0:7677"), "{config}");
+        }
+    }
+
+    // A namespace that is on its way out takes no more pods; nobody else is kept waiting for that.
+    namespace(&cluster, "leaving", &json!({"larnax.io/inject": "enabled"}));
+    let stays = make(&cluster, "leaving", "stays", |pod| {
+        pod["metadata"]["finalizers"] = json!(["larnax.io/test"]);
+        annotate(pod, "larnax.io/sidecar-image", "larnax-egde");
+    });
+    assert_eq!(agents(&stays), 1);
+    cluster.kubectl(&["delete", "namespace", "leaving", "--wait=false"]);
+    let refused = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "late", "namespace": "leaving"},
+        "spec": {"containers": [{"name": "app", "image": "none"}]}});
+    let refused = cluster.try_apply(&refused.to_string()).unwrap_err();
+    assert!(refused.contains("terminated"), "{refused}");
+    assert_eq!(agents(&make(&cluster, "shop", "after", |_| {})), 1);
+    assert_eq!(larnax_test_peers::get(operator.address, "/-/ready").unwrap().status, 200);
+    let free = json!({"metadata": {"finalizers": null}}).to_string();
+    cluster.kubectl(&["patch", "pod", "stays", "--namespace=leaving", "--type=merge", "--patch", &free]);
+}

@@ -66,6 +66,14 @@ pub fn post_event(address: SocketAddr, path: &str, event: &str) -> io::Result<Re
     post_as(address, path, "application/cloudevents+json", event)
 }
 
+/// `POST path` with a JSON body to `address`, by who has the token.
+///
+/// # Errors
+/// As [`get`].
+pub fn post_as_owner(address: SocketAddr, path: &str, json: &str, token: &str) -> io::Result<Response> {
+    post_as(address, path, &format!("application/json\r\nAuthorization: Bearer {token}"), json)
+}
+
 fn post_as(address: SocketAddr, path: &str, media_type: &str, body: &str) -> io::Result<Response> {
     let length = body.len();
     let head = format!("POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: {media_type}\r\n");

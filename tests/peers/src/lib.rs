@@ -31,7 +31,7 @@ mod wait;
 pub use agent::Agent;
 pub use alertmanager::Alertmanager;
 pub use fetch::fetch;
-pub use http::{Response, get, get_as, percent_encoded, post, post_event};
+pub use http::{Response, get, get_as, percent_encoded, post, post_as_owner, post_event};
 pub use node_exporter::NodeExporter;
 pub use peers::{Peer, Peers, in_ci};
 pub use postgres::Postgres;

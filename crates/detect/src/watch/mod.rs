@@ -281,6 +281,11 @@ impl Watch {
         }
     }
 
+    /// Whether it has not learnt enough yet to judge.
+    pub fn is_learning(&self) -> bool {
+        self.detector.warm_up_left() > 0.0
+    }
+
     /// How far each metric was from its last hour in the row that was judged last, signed and in deviations of that hour: what the
     /// metrics of an anomaly are ranked by.
     pub fn shifts(&self) -> &[f64] {

@@ -1,6 +1,6 @@
 //! Answers to the hub's questions, from the evidence rings.
 
-use larnax_core::{Timestamp, Window};
+use larnax_core::Timestamp;
 use larnax_session::wire::Encoded;
 use larnax_session::{EvidencePart, FromEdge, Gap, Pull, SessionError};
 
@@ -16,7 +16,10 @@ pub(super) fn answer(agent: &Agent, pull: &Pull, now: Timestamp) -> Result<Encod
     let max_bytes = pull.max_bytes.min(MAX_BYTES);
     let mut max_rows = pull.max_rows.min(MAX_ROWS);
     let Some(watched) = agent.component(&pull.component) else {
-        return part(EvidencePart { problem: Some("it is not watched here".to_owned()), ..empty(pull) });
+        return part(
+            pull,
+            EvidencePart { problem: Some("it is not watched here".to_owned()), ..empty(pull) },
+        );
     };
     let until = pull.until.min(now);
     let period = watched.interval.as_secs_f64();
@@ -30,13 +33,16 @@ pub(super) fn answer(agent: &Agent, pull: &Pull, now: Timestamp) -> Result<Encod
     loop {
         let kept = window.times.len();
         let thinned = kept < rows;
-        let encoded = part(EvidencePart {
-            window,
-            gaps: gaps.clone(),
-            rows,
-            problem: thinned.then(|| format!("{kept} of {rows} rows, to keep to {max_bytes} bytes")),
-            ..empty(pull)
-        })?;
+        let encoded = part(
+            pull,
+            EvidencePart {
+                window,
+                gaps: gaps.clone(),
+                rows,
+                problem: thinned.then(|| format!("{kept} of {rows} rows, to keep to {max_bytes} bytes")),
+                ..empty(pull)
+            },
+        )?;
         if encoded.bytes() <= max_bytes {
             return Ok(encoded);
         }
@@ -44,16 +50,16 @@ pub(super) fn answer(agent: &Agent, pull: &Pull, now: Timestamp) -> Result<Encod
         max_rows = (kept as f64 * 0.9 * max_bytes as f64 / encoded.bytes() as f64) as usize;
         if max_rows == 0 {
             let problem = Some(format!("not one row fits into {max_bytes} bytes"));
-            return part(EvidencePart { gaps, rows, problem, ..empty(pull) });
+            return part(pull, EvidencePart { gaps, rows, problem, ..empty(pull) });
         }
         window = watched.past(pull.from, until, max_rows, &pull.metrics);
     }
 }
 
 fn empty(pull: &Pull) -> EvidencePart {
-    EvidencePart { id: pull.id, window: Window::default(), gaps: Vec::new(), rows: 0, problem: None }
+    EvidencePart { id: pull.id, ..EvidencePart::default() }
 }
 
-fn part(part: EvidencePart) -> Result<Encoded, SessionError> {
-    Encoded::of(&FromEdge::Evidence(part))
+fn part(pull: &Pull, part: EvidencePart) -> Result<Encoded, SessionError> {
+    Encoded::of(&FromEdge::Evidence(if pull.packed { part.packed() } else { part }))
 }

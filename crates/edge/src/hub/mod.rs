@@ -15,13 +15,14 @@ use std::time::Duration;
 use larnax_act::Executor;
 use larnax_alert::Outbox;
 use larnax_alert::sinks::pause;
-use larnax_core::{Clock, Component, Offer, Timestamp, Wanted};
+use larnax_core::{Clock, Component, ComponentId, Offer, Timestamp, Wanted};
 use larnax_notify::Identity;
 use larnax_serve::{Handler, LocalFuture};
 use larnax_session::open::{SILENT_HEARTBEATS, greet};
 use larnax_session::wire::{Heard, Receiver, Sender};
 use larnax_session::{
-    Acknowledged, Delivery, FromEdge, FromHub, Heartbeat, Hello, OpenOptions, Opener, PROTOCOL, SessionError,
+    Acknowledged, Delivery, FromEdge, FromHub, Heartbeat, Hello, Learnt, Model, OpenOptions, Opener,
+    PROTOCOL, SessionError,
 };
 use larnax_spec::Config;
 use serde_json::value::RawValue;
@@ -195,6 +196,7 @@ impl Worker {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             components: self.agent.borrow().watched_components(),
             offers: self.offers(),
+            learning: Some(self.agent.borrow().learning()),
         };
         let every = greet(&mut sender, &mut receiver, hello).await?;
         {
@@ -210,6 +212,7 @@ impl Worker {
         self.agent.borrow_mut().sight.begin();
         let mut known: Vec<Component> = self.agent.borrow().watched_components();
         let mut offered = self.offers();
+        let mut learnt: BTreeSet<ComponentId> = self.agent.borrow().learning().into_iter().collect();
         // What is said here and not heard by the hub, because the session ends, is asked for again in the next one.
         let (reported, mut reports) = mpsc::unbounded_channel();
         let mut doing: BTreeSet<String> = BTreeSet::new();
@@ -261,6 +264,13 @@ impl Worker {
                         Heard::Message(FromHub::Normal(anomaly)) => {
                             self.agent.borrow_mut().declare_normal(anomaly);
                         }
+                        Heard::Message(FromHub::Learnt(component)) => {
+                            let model = self.agent.borrow().learnt(&component).map(Model);
+                            sender.send(&FromEdge::Learnt(Learnt { component, model })).await?;
+                        }
+                        Heard::Message(FromHub::BeginWith(Learnt { component, model: Some(model) })) => {
+                            self.agent.borrow_mut().begin_with(&component, &model.0);
+                        }
                         Heard::Message(_) | Heard::Time(_) | Heard::Sign => {}
                     }
                     self.health.borrow_mut().sent_bytes += sender.take_sent();
@@ -284,8 +294,14 @@ impl Worker {
                     let now_offered = self.offers();
                     let offers = (now_offered != offered).then(|| now_offered.clone());
                     offered = now_offered;
-                    if components.is_some() || offers.is_some() {
-                        sender.send(&FromEdge::Heartbeat(Heartbeat { time: self.clock.now(), components, offers })).await?;
+                    let mut learning = self.agent.borrow().learning();
+                    let all = learning.iter().cloned().collect();
+                    learning.retain(|id| !learnt.contains(id));
+                    learnt = all;
+                    if components.is_some() || offers.is_some() || !learning.is_empty() {
+                        let time = self.clock.now();
+                        let heartbeat = Heartbeat { time, components, offers, learning };
+                        sender.send(&FromEdge::Heartbeat(heartbeat)).await?;
                         self.health.borrow_mut().sent_bytes += sender.take_sent();
                     }
                 }

@@ -18,7 +18,7 @@ use larnax_core::{
 };
 use larnax_hub::{Hub, HubOptions};
 use larnax_session::wire::{Heard, Receiver, Sender};
-use larnax_session::{Delivery, EvidencePart, FromEdge, FromHub, Hello, PROTOCOL, Pull};
+use larnax_session::{Delivery, EvidencePart, FromEdge, FromHub, Hello, Learnt, PROTOCOL, Pull};
 use larnax_store::{IncidentQuery, Location, OnDamage, Store};
 use serde_json::value::to_raw_value;
 use tokio::io::DuplexStream;
@@ -137,10 +137,47 @@ impl Edges {
             version: "1".to_owned(),
             components: NAMES.map(component).to_vec(),
             offers,
+            learning: None,
         };
         edges.sender.send(&FromEdge::Hello(hello)).await.unwrap();
         assert!(matches!(edges.receiver.next::<FromHub>().await, Ok(Heard::Message(FromHub::Welcome(_)))));
         edges
+    }
+
+    /// One that watches a component, and says whether it is still learning it.
+    pub(crate) async fn watching(hub: &Rc<Hub>, agent: &str, id: &str, learning: bool) -> Self {
+        let url = larnax_http::Url::parse("http://127.0.0.1/").unwrap();
+        let (sender, receiver) = larnax_session::open::over(hub.connect(), &url, None).await.unwrap();
+        let mut edge = Self { sender, receiver, number: 0 };
+        let id: ComponentId = id.parse().unwrap();
+        let hello = Hello {
+            protocol: PROTOCOL,
+            agent: agent.to_owned(),
+            version: "1".to_owned(),
+            learning: Some(learning.then(|| id.clone()).into_iter().collect()),
+            components: vec![Component { id, group: String::new(), labels: BTreeMap::new() }],
+            offers: Vec::new(),
+        };
+        edge.sender.send(&FromEdge::Hello(hello)).await.unwrap();
+        edge
+    }
+
+    /// The next that it hears of what is learnt.
+    pub(crate) async fn hears_of_models(&mut self) -> FromHub {
+        let hearing = async {
+            loop {
+                let heard = self.receiver.next::<FromHub>().await.unwrap();
+                if let Heard::Message(heard @ (FromHub::Learnt(_) | FromHub::BeginWith(_))) = heard {
+                    return heard;
+                }
+            }
+        };
+        timeout(Duration::from_secs(30), hearing).await.expect("it is asked or told in time")
+    }
+
+    /// Says what it has learnt.
+    pub(crate) async fn says_what_it_learnt(&mut self, learnt: Learnt) {
+        self.sender.send(&FromEdge::Learnt(learnt)).await.unwrap();
     }
 
     /// Sends events and waits until they are safe; gives back what was refused.
