@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use larnax_test_kubernetes::Cluster;
 use larnax_test_peers::eventually;
-use serde_json::{Value, json};
+use serde_json::json;
 use support::{SOON, chart, install, token};
 
 /// A service of the shop that calls nobody, on a node.
