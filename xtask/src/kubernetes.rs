@@ -18,7 +18,7 @@ pub(crate) fn check() -> Result<Outcome> {
     }
     let version = build().context("Kubernetes can't be built")?;
     let images = cargo::target().join("images");
-    images::make(&images).context("the images can't be made")?;
+    images::make(&images, images::Form::Native).context("the images can't be made")?;
     // Unoptimised: the other steps have no operator, and would build the optimised program again.
     cargo::run(&mut cargo(&["build", "--package", "larnax", "--features", "kubernetes"]))?;
     let mut test = cargo(&[

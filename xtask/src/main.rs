@@ -23,15 +23,16 @@ The developer's commands
 cargo xtask test [--fast] [--only STEP]... [--list]
         Sets up what the tests need and runs all of them.
         --fast   only what needs no peers and no release build: under two minutes once built
-        --only   one step, with the steps it needs; can be given again. `kubernetes` is only done so
+        --only   one step, with the steps it needs; can be given again. `kubernetes` and `images` are only done so
         --list   what the steps are
 cargo xtask generate [--check]
         Writes the generated references anew; --check only fails if they are out of step.
 cargo xtask size
         Builds the release programs and shows their stripped sizes.
-cargo xtask images [--out DIR]
-        Makes container images of the programs, without a container engine, as archives that `ctr images import`, `podman load` and
-        `docker load` read; in target/images unless DIR says otherwise.
+cargo xtask images [--native] [--out DIR]
+        Makes container images of the programs for amd64 and arm64, without a container engine, as archives that `ctr images import`,
+        `podman load` and `docker load` read; in target/images unless DIR says otherwise. Fetches compilers for ARM first (250 MB).
+        --native  for this machine alone, which needs none of them
 cargo xtask deny
         Checks licences, sources and advisories of all dependencies; installs cargo-deny first (minutes).
 cargo xtask bench edge [--seconds N] [--settle N] [--interval 5s]... [--no-host] [--cold-build]
@@ -99,14 +100,15 @@ fn run() -> Result<bool> {
             size::print()
         }
         "images" => {
-            let mut folder = cargo::target().join("images");
+            let (mut folder, mut form) = (cargo::target().join("images"), images::Form::Index);
             while let Some(argument) = arguments.next()? {
                 match argument {
                     Arg::Long("out") => folder = arguments.value()?.into(),
+                    Arg::Long("native") => form = images::Form::Native,
                     other => return Err(other.unexpected().into()),
                 }
             }
-            images::make(&folder)
+            Ok(images::make(&folder, form)?.iter().all(images::Made::is_small))
         }
         "deny" => {
             flag(&mut arguments, "")?;

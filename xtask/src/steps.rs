@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 
 use crate::bench::recorded;
 use crate::cargo::{self, cargo};
-use crate::{deny, generate, kubernetes, peers, size};
+use crate::{deny, generate, images, kubernetes, peers, size};
 
 /// One step.
 pub(crate) struct Step {
@@ -114,6 +114,14 @@ pub(crate) const STEPS: &[Step] = &[
         when: When::Named,
         needs: &[],
         run: kubernetes::check,
+    },
+    Step {
+        name: "images",
+        what: "images for amd64 and arm64 are small, the same when made again, and the programs for ARM run",
+        // Seven optimised programs, which is most of an hour of two cores.
+        when: When::Named,
+        needs: &["peers"],
+        run: images::check,
     },
 ];
 

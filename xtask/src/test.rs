@@ -128,8 +128,8 @@ mod tests {
     fn without_arguments_every_step_runs_that_need_not_be_named() {
         let named: Vec<_> =
             STEPS.iter().filter(|step| step.when == When::Named).map(|step| step.name).collect();
-        assert_eq!(named, ["kubernetes"]);
-        assert_eq!(names(&[]).unwrap().len(), STEPS.len() - 1);
+        assert_eq!(named, ["kubernetes", "images"]);
+        assert_eq!(names(&[]).unwrap().len(), STEPS.len() - 2);
         assert_eq!(names(&["--only", "kubernetes"]).unwrap(), ["kubernetes"]);
     }
 

@@ -1,6 +1,7 @@
-//! The four Debian commands that fetching needs. None of them changes the machine and none of them needs
+//! The Debian commands that fetching needs. None of them changes the machine and none of them needs
 //! root.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -18,8 +19,9 @@ impl Apt {
     }
 
     /// On lists that are downloaded now into `folder`. `apt-get update` on the machine's own lists would need
-    /// root and would change the machine; with a folder of its own it needs neither.
-    pub(crate) fn with_fresh_lists(folder: &Path) -> Result<Apt> {
+    /// root and would change the machine; with a folder of its own it needs neither. Beside the machine's own packages
+    /// those of `foreign` architectures are listed, as Debian calls them.
+    pub(crate) fn with_fresh_lists(folder: &Path, foreign: &BTreeSet<&str>) -> Result<Apt> {
         let (lists, cache) = (folder.join("lists"), folder.join("cache"));
         std::fs::create_dir_all(lists.join("partial"))?;
         std::fs::create_dir_all(cache.join("archives/partial"))?;
@@ -27,10 +29,18 @@ impl Apt {
         let options = [
             option("Dir::State::lists", &lists.to_string_lossy()),
             option("Dir::Cache", &cache.to_string_lossy()),
+            // What is read of the lists is kept, also where a container's apt is told not to: reading takes a second each time.
+            option("Dir::Cache::pkgcache", "pkgcache.bin"),
+            option("Dir::Cache::srcpkgcache", "srcpkgcache.bin"),
             // As root apt would change to the user `_apt`, who can't write into this folder.
             option("APT::Sandbox::User", ""),
         ];
-        let apt = Apt { options: options.concat() };
+        let native = output_of(Command::new("dpkg").arg("--print-architecture"))?;
+        let listed = [native.trim()]
+            .into_iter()
+            .chain(foreign.iter().copied())
+            .map(|name| option("APT::Architectures::", name));
+        let apt = Apt { options: options.into_iter().chain(listed).flatten().collect() };
         // Without the option, lists that could not be downloaded are only a warning.
         apt.run("apt-get", &["-o", "APT::Update::Error-Mode=any", "update"], folder)?;
         Ok(apt)

@@ -119,7 +119,7 @@ impl Fetcher<'_> {
         }
         if !self.fresh {
             self.fresh = true;
-            self.apt = Apt::with_fresh_lists(&self.root.join(".apt"))?;
+            self.apt = Apt::with_fresh_lists(&self.root.join(".apt"), &BTreeSet::new())?;
         }
         server(&self.apt).context("the package lists don't know postgresql")
     }
@@ -129,8 +129,8 @@ impl Fetcher<'_> {
         match self.try_unpack(package) {
             Err(error) if !self.fresh => {
                 self.fresh = true;
-                self.apt =
-                    Apt::with_fresh_lists(&self.root.join(".apt")).with_context(|| format!("{error:#}"))?;
+                self.apt = Apt::with_fresh_lists(&self.root.join(".apt"), &BTreeSet::new())
+                    .with_context(|| format!("{error:#}"))?;
                 self.try_unpack(package)
             }
             other => other,

@@ -26,6 +26,7 @@ mod relay;
 mod relocate;
 mod stress_ng;
 mod systemd;
+mod tools;
 mod wait;
 
 pub use agent::Agent;
@@ -41,4 +42,5 @@ pub use rabbitmq::RabbitMq;
 pub use relay::Relay;
 pub use stress_ng::StressNg;
 pub use systemd::Systemd;
+pub use tools::fetch_tools;
 pub use wait::eventually;

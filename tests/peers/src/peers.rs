@@ -45,10 +45,13 @@ pub enum Peer {
     Vmagent,
     /// The counter of instructions, without the script around it, which looks for an installed one.
     Valgrind,
+    /// What runs a program of a 64-bit ARM machine on this one.
+    QemuArm64,
 }
 
 impl Peer {
-    /// The peers that the tests need: all but those of the bench and the counter of instructions.
+    /// The peers that the tests need: all but those of the bench, the counter of instructions and what runs programs for
+    /// ARM.
     pub const OF_TESTS: [Peer; 11] = [
         Peer::Prometheus,
         Peer::Promtool,
@@ -86,6 +89,7 @@ impl Peer {
             Peer::BridgePlugin => "bridge",
             Peer::Vmagent => "vmagent",
             Peer::Valgrind => "valgrind.bin",
+            Peer::QemuArm64 => "qemu-aarch64-static",
         }
     }
 
@@ -105,6 +109,7 @@ impl Peer {
             Peer::BridgePlugin => "containernetworking-plugins",
             Peer::Vmagent => "victoria-metrics",
             Peer::Valgrind => "valgrind",
+            Peer::QemuArm64 => "qemu-user-static",
         }
     }
 
