@@ -23,6 +23,6 @@ mod programs;
 mod shop;
 
 pub use cluster::Cluster;
-pub use network::host;
+pub use network::{BRIDGE, CGROUP, host, node_of};
 pub use programs::{Programs, build, lacks};
 pub use shop::Shop;

@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// The bridge, which has no physical port.
-pub(crate) const BRIDGE: &str = "larnax-test";
+/// The bridge that joins all pods of a machine. It has no physical port.
+pub const BRIDGE: &str = "larnax-test";
 /// Where pods reach the API, as they are told by their environment: the first address of the Services.
 pub(crate) const API_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
 /// The names of Services end with it.
 pub(crate) const DOMAIN: &str = "cluster.local";
-/// The control group under which all nodes are.
-pub(crate) const CGROUP: &str = "larnax-test";
+/// The control group under which all nodes are, each in one that has its name.
+pub const CGROUP: &str = "larnax-test";
+/// The last number of the addresses that a node gives to pods.
+pub(crate) const FIRST_POD: u8 = 10;
+pub(crate) const LAST_POD: u8 = 250;
 /// How long control groups may take to become empty.
 const EMPTY: Duration = Duration::from_secs(10);
 
@@ -25,6 +28,21 @@ pub(crate) fn address(node: usize) -> Ipv4Addr {
 /// Where pods reach what a test runs on this machine.
 pub fn host() -> Ipv4Addr {
     address(0)
+}
+
+/// The name of the node whose pod has an address; none where that is no pod's.
+///
+/// ```
+/// use larnax_test_kubernetes::node_of;
+///
+/// assert_eq!(node_of([10, 213, 2, 10].into()).as_deref(), Some("node-2"));
+/// assert_eq!(node_of([10, 213, 2, 1].into()), None);
+/// ```
+pub fn node_of(address: Ipv4Addr) -> Option<String> {
+    match address.octets() {
+        [10, 213, node, FIRST_POD..=LAST_POD] => Some(format!("node-{node}")),
+        _ => None,
+    }
 }
 
 /// The one set of nodes that a machine has. Dropped, the bridge and the control groups are gone.

@@ -9,7 +9,7 @@ use larnax_test_peers::Process;
 use serde_json::json;
 
 use crate::control_plane::{ControlPlane, write_kubeconfig};
-use crate::network::{self, BRIDGE, CGROUP};
+use crate::network::{self, BRIDGE, CGROUP, FIRST_POD, LAST_POD};
 use crate::pki::Authority;
 use crate::programs::Programs;
 
@@ -127,7 +127,7 @@ fn network_config(node: &Path, number: usize) -> String {
     let addresses = json!({
         "type": "host-local",
         "dataDir": node.join("addresses"),
-        "ranges": [[{"subnet": "10.213.0.0/16", "rangeStart": range(10), "rangeEnd": range(250), "gateway": gateway}]],
+        "ranges": [[{"subnet": "10.213.0.0/16", "rangeStart": range(FIRST_POD), "rangeEnd": range(LAST_POD), "gateway": gateway}]],
         "routes": [{"dst": "0.0.0.0/0", "gw": gateway}],
     });
     let bridge = json!({
@@ -197,6 +197,9 @@ fn kubelet_config(authority: &Authority, node: &Path, name: &str, address: &str)
         "clusterDNS": [network::address(0)],
         "resolvConf": node.join("resolv.conf"),
         "nodeStatusUpdateFrequency": "5s",
+        // As in other clusters: whoever watches nodes would otherwise hear of each every five seconds. That it lives, leases say.
+        "nodeStatusReportFrequency": "5m",
+        "nodeLeaseDurationSeconds": 8,
         "syncFrequency": "10s",
     })
     .to_string()
