@@ -18,11 +18,13 @@ mod cluster;
 mod control_plane;
 mod network;
 mod node;
+mod peer_image;
 mod pki;
 mod programs;
 mod shop;
 
 pub use cluster::Cluster;
-pub use network::{BRIDGE, CGROUP, host, node_of};
+pub use network::{BRIDGE, CGROUP, node_of};
+pub use peer_image::import_peer;
 pub use programs::{Programs, build, lacks};
 pub use shop::Shop;

@@ -25,11 +25,6 @@ pub(crate) fn address(node: usize) -> Ipv4Addr {
     Ipv4Addr::new(10, 213, node as u8, 1)
 }
 
-/// Where pods reach what a test runs on this machine.
-pub fn host() -> Ipv4Addr {
-    address(0)
-}
-
 /// The name of the node whose pod has an address; none where that is no pod's.
 ///
 /// ```

@@ -6,10 +6,11 @@
 
 mod support;
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use larnax_test_kubernetes::{Cluster, Shop, host};
-use larnax_test_peers::{Alertmanager, Peer, Peers, eventually};
+use larnax_test_kubernetes::{Cluster, Shop};
+use larnax_test_peers::{Peer, Peers, eventually};
 use serde_json::{Value, json};
 use support::asked;
 
@@ -27,16 +28,16 @@ fn incidents(cluster: &Cluster, namespace: &str) -> Vec<Value> {
     all.as_array().unwrap().iter().filter(is_of).cloned().collect()
 }
 
-fn alerts(alertmanager: &Alertmanager, namespace: &str) -> Vec<Value> {
+fn alerts(alertmanager: SocketAddr, namespace: &str) -> Vec<Value> {
     let is_of = |alert: &Value| {
         let components = alert["annotations"]["components"].as_str().unwrap_or_default();
-        alert["labels"]["alertname"] == "LarnaxIncident" && components.contains(&format!("pod/{namespace}/"))
+        components.contains(&format!("pod/{namespace}/"))
     };
-    alertmanager.alerts().into_iter().filter(is_of).collect()
+    support::incident_alerts(alertmanager).into_iter().filter(is_of).collect()
 }
 
 /// Opens a shop, waits until it is known, breaks something and looks what people are told.
-fn breaks(cluster: &Cluster, alertmanager: &Alertmanager, namespace: &str, watched: impl Fn(&Shop)) {
+fn breaks(cluster: &Cluster, alertmanager: SocketAddr, namespace: &str, watched: impl Fn(&Shop)) {
     let shop = Shop::open(cluster, namespace, 10.0, |_, _| {});
     watched(&shop);
     let warm = Instant::now();
@@ -71,12 +72,11 @@ fn breaks(cluster: &Cluster, alertmanager: &Alertmanager, namespace: &str, watch
 fn what_breaks_in_a_shop_is_one_alert_and_one_incident_with_its_cause_in_each_tier() {
     let Some(peers) = Peers::for_test(&[Peer::Alertmanager]) else { return };
     let Some(cluster) = Cluster::with_nodes(2) else { return };
-    let alertmanager = Alertmanager::start_at(&peers, host());
-    support::install(&cluster, &[&format!("--set=hub.alertmanagers={{{}}}", alertmanager.url())]);
+    let alertmanager = support::install_with_alertmanager(&cluster, &peers, &[]);
 
     // The agent of each node.
     cluster.create_namespace("by-node");
-    breaks(&cluster, &alertmanager, "by-node", |shop| {
+    breaks(&cluster, alertmanager, "by-node", |shop| {
         eventually("all services with the agents of their nodes", support::SOON, || {
             let agents = asked(&cluster, &["agents"]).to_string();
             ["web", "orders", "pay", "stock"].iter().all(|name| agents.contains(shop.pod(name))).then_some(())
@@ -86,7 +86,7 @@ fn what_breaks_in_a_shop_is_one_alert_and_one_incident_with_its_cause_in_each_ti
     // An agent beside each service.
     let beside = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "beside", "labels": {"larnax.io/inject": "enabled"}}});
     cluster.apply(&beside.to_string());
-    breaks(&cluster, &alertmanager, "beside", |shop| {
+    breaks(&cluster, alertmanager, "beside", |shop| {
         eventually("an agent of each service", support::SOON, || {
             let agents = asked(&cluster, &["agents"]).to_string();
             let is_there = |name: &&str| agents.contains(&format!("\"beside/{}\"", shop.pod(name)));
@@ -101,7 +101,7 @@ fn what_breaks_in_a_shop_is_one_alert_and_one_incident_with_its_cause_in_each_ti
         "spec": {"selector": {"matchExpressions": [{"key": "app", "operator": "Exists"}]}, "interval": "1s"},
     });
     cluster.apply(&federation.to_string());
-    breaks(&cluster, &alertmanager, "group", |_| {
+    breaks(&cluster, alertmanager, "group", |_| {
         let members = || {
             cluster.kubectl(&[
                 "get",

@@ -10,9 +10,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use larnax_test_kubernetes::{Cluster, Shop, host};
-use larnax_test_peers::{Alertmanager, Peer, Peers, eventually};
-use serde_json::{Value, json};
+use larnax_test_kubernetes::{Cluster, Shop};
+use larnax_test_peers::{Peer, Peers, eventually};
+use serde_json::json;
 use support::{SOON, chart, token};
 
 /// Much less than it takes to learn.
@@ -44,7 +44,6 @@ fn agents_beside(cluster: &Cluster) -> usize {
 fn an_upgrade_and_the_way_back_leave_what_was_learnt_and_nobody_is_told_of_them() {
     let Some(peers) = Peers::for_test(&[Peer::Alertmanager]) else { return };
     let Some(cluster) = Cluster::with_nodes(2) else { return };
-    let alertmanager = Alertmanager::start_at(&peers, host());
     // What the hub knows is on a volume, as with a user; here a folder of one node.
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
@@ -55,8 +54,8 @@ fn an_upgrade_and_the_way_back_leave_what_was_learnt_and_nobody_is_told_of_them(
                 {"key": "kubernetes.io/hostname", "operator": "In", "values": ["node-0"]}]}]}}},
     });
     cluster.apply(&volume.to_string());
-    let told = format!("--set=hub.alertmanagers={{{}}}", alertmanager.url());
-    support::install(&cluster, &["--set=hub.persistence.enabled=true", &told]);
+    let alertmanager =
+        support::install_with_alertmanager(&cluster, &peers, &["--set=hub.persistence.enabled=true"]);
     let token = token(&cluster);
     cluster.create_namespace("shop");
     let shop = Shop::open(&cluster, "shop", 10.0, |_, _| {});
@@ -84,11 +83,7 @@ fn an_upgrade_and_the_way_back_leave_what_was_learnt_and_nobody_is_told_of_them(
         (log.matches("is kept for others of its kind").count() >= 6).then_some(())
     });
     println!("known {:?} after warming up", began.elapsed());
-    let alerts = || -> Vec<Value> {
-        let mut alerts = alertmanager.alerts();
-        alerts.retain(|alert| alert["labels"]["alertname"] == "LarnaxIncident");
-        alerts
-    };
+    let alerts = || support::incident_alerts(alertmanager);
     let before = alerts().len();
 
     // All of it starts again: what is said of the config of each stands at its pods.

@@ -39,18 +39,10 @@ impl Alertmanager {
     /// # Panics
     /// When it has not been fetched or doesn't become ready.
     pub fn start(peers: &Peers) -> Alertmanager {
-        Self::start_at(peers, Ipv4Addr::LOCALHOST)
-    }
-
-    /// The same at another address of this machine.
-    ///
-    /// # Panics
-    /// As [`Alertmanager::start`].
-    pub fn start_at(peers: &Peers, address: Ipv4Addr) -> Alertmanager {
         let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
         let config = folder.path().join("alertmanager.yml");
         std::fs::write(config, CONFIG).unwrap_or_else(|error| panic!("alertmanager.yml: {error}"));
-        let (process, address) = run(peers, SocketAddr::from((address, 0)), folder.path());
+        let (process, address) = run(peers, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), folder.path());
         Alertmanager { process, address, peers: peers.clone(), folder }
     }
 

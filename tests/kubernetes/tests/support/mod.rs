@@ -11,8 +11,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use larnax_test_kubernetes::Cluster;
-use larnax_test_peers::get_as;
+use larnax_test_kubernetes::{Cluster, import_peer};
+use larnax_test_peers::{Peer, Peers, get, get_as};
 use serde_json::Value;
 
 pub(crate) const SOON: Duration = Duration::from_secs(90);
@@ -51,6 +51,29 @@ pub(crate) fn install(cluster: &Cluster, values: &[&str]) {
         "--timeout=2m",
     ];
     cluster.helm(&[&install, values].concat());
+}
+
+/// The same with an Alertmanager for the hub to tell; says where that is.
+pub(crate) fn install_with_alertmanager(cluster: &Cluster, peers: &Peers, values: &[&str]) -> SocketAddr {
+    let image = import_peer(cluster, peers, Peer::Alertmanager, &["prometheus/alertmanager"]);
+    let image = format!("--set=alertmanager.image={image}");
+    install(cluster, &[&["--set=alertmanager.enabled=true", &image], values].concat());
+    let address = cluster.kubectl(&[
+        "get",
+        "pods",
+        "--namespace=larnax",
+        "--selector=app.kubernetes.io/component=alertmanager",
+        "--output=jsonpath={.items[0].status.podIP}",
+    ]);
+    SocketAddr::new(address.parse().unwrap(), 9093)
+}
+
+/// What an Alertmanager was told of incidents.
+pub(crate) fn incident_alerts(alertmanager: SocketAddr) -> Vec<Value> {
+    let answer = get(alertmanager, "/api/v2/alerts").unwrap();
+    let mut alerts: Vec<Value> = serde_json::from_str(&answer.body).unwrap();
+    alerts.retain(|alert| alert["labels"]["alertname"] == "LarnaxIncident");
+    alerts
 }
 
 /// What agents, hub and operator ask of each other.
