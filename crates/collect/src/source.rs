@@ -30,6 +30,8 @@ pub trait Source {
 pub enum Collected {
     /// There may be more later.
     Rows,
+    /// There is nothing new, which says nothing of who the samples are of; `batch` doesn't count.
+    Nothing,
     /// There will never be more: the end of a file.
     End,
 }
@@ -62,6 +64,8 @@ pub enum ErrorClass {
     Config,
     /// The target is there but gave more than its limits allow.
     Limit,
+    /// The Prometheus that is asked about the target doesn't answer, or doesn't know: nothing can be said of the target.
+    Prometheus,
 }
 
 impl ErrorClass {
@@ -71,6 +75,7 @@ impl ErrorClass {
             Self::Target => "target",
             Self::Config => "config",
             Self::Limit => "limit",
+            Self::Prometheus => "prometheus",
         }
     }
 }

@@ -49,7 +49,7 @@ fn collect(source: &mut FileSource) -> (Vec<(f64, Vec<f64>)>, Option<larnax_coll
             rows.extend(batch.rows().map(|row| (row.time.seconds(), row.values.to_vec())));
         }
         match collected {
-            Ok(Collected::Rows) => {}
+            Ok(Collected::Rows | Collected::Nothing) => {}
             Ok(Collected::End) => return (rows, None),
             Err(error) => return (rows, Some(error)),
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use larnax_collect::{Collected, Cost, SourceError};
+use larnax_collect::{Collected, Cost, ErrorClass, SourceError};
 use larnax_core::{AnomalyId, Batch, Clock, Component, ComponentId, Timestamp};
 use larnax_detect::{AlertBudget, Change};
 use tokio::sync::Notify;
@@ -176,11 +176,14 @@ impl Agent {
         let now = self.clock.now();
         let Some(watched) = self.components.get_mut(place.component) else { return };
         let Some(budget) = self.budgets.get_mut(&watched.component().group) else { return };
-        let changes = match result {
-            Ok(_) => watched.feed(place.input, batch, now, budget),
-            Err(_) => watched.silent(now, budget),
+        let changes = match &result {
+            Ok(Collected::Nothing) => None,
+            // It is nobody's silence but that of the Prometheus, which is watched itself.
+            Err(error) if error.class == ErrorClass::Prometheus => None,
+            Ok(_) => Some(watched.feed(place.input, batch, now, budget)),
+            Err(_) => Some(watched.silent(now, budget)),
         };
-        let changes = if changes.is_empty() { Vec::new() } else { std::mem::take(changes) };
+        let changes = changes.filter(|changes| !changes.is_empty()).map(std::mem::take).unwrap_or_default();
         if let Some(state) = watched.sources.get_mut(place.input) {
             state.note(cost, took, result.err());
         }

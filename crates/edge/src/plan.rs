@@ -13,7 +13,9 @@ use larnax_core::{Clock, Component, ComponentId, TopologyDelta};
 use larnax_detect::{DetectorKind, Settings, ThresholdKind};
 use larnax_http::Url;
 use larnax_notify::client;
-use larnax_spec::{Config, DetectionDirection, HostConfig, MetricRule, ScrapeConfig, ScrapeTarget};
+use larnax_spec::{
+    AskPrometheus, Config, DetectionDirection, HostConfig, MetricRule, ScrapeConfig, ScrapeTarget,
+};
 
 use crate::keeper::store_name;
 use crate::targets::Found;
@@ -143,6 +145,14 @@ impl Plan {
                     None => components.push(planned),
                 }
             }
+            if let Some(asked) = &job.prometheus {
+                let failed = |error| format!("job {}: prometheus: {error}", job.job_name);
+                let planned = plan_prometheus(config, job, asked).map_err(failed)?;
+                // Several jobs may ask the same one.
+                if components.iter().all(|known| known.component.id != planned.component.id) {
+                    components.push(planned);
+                }
+            }
         }
         let budget = config.detect.alert_budget;
         let mut plan = Self {
@@ -207,23 +217,12 @@ fn plan_target(
     job: &ScrapeConfig,
     target: &ScrapeTarget<'_>,
 ) -> Result<ComponentPlan, SourceError> {
+    if let Some(asked) = job.prometheus.as_ref().filter(|_| target.url.is_empty()) {
+        let problem = format!("it has no label `{}`, by which the Prometheus knows it", asked.by);
+        return Err(SourceError::new(ErrorClass::Config, problem));
+    }
     let interval = config.scrape_interval(job);
-    let url = Url::parse(&target.url).map_err(|e| SourceError::new(ErrorClass::Config, e.to_string()))?;
-    let defaults = ScrapeOptions::new(url, interval);
-    let options = ScrapeOptions {
-        timeout: config.scrape_timeout(job),
-        auth: client::auth(job.auth()),
-        tls: client::tls(job.tls_config.as_ref()),
-        body_size_limit: config.body_size(job),
-        // As in Prometheus, 0 sets no limit of its own; the component's limit stays.
-        sample_limit: match job.sample_limit {
-            0 => defaults.sample_limit,
-            limit => limit as usize,
-        },
-        gzip: if job.enable_compression { Gzip::Auto } else { Gzip::Never },
-        max_redirects: if job.follow_redirects { MAX_REDIRECTS } else { 0 },
-        ..defaults
-    };
+    let options = ScrapeOptions { federated: job.prometheus.is_some(), ..options(config, job, &target.url)? };
     let mut labels = vec![("job", job.job_name.as_str()), ("instance", target.instance)];
     labels.extend(target.labels().filter(|(name, _)| *name != COMPONENT_LABEL));
     let mut component = component("service", &job.job_name, target.instance, &job.job_name, &labels);
@@ -238,6 +237,53 @@ fn plan_target(
         interval,
         sources: vec![SourcePlan::Scrape(Box::new(options))],
         pipeline: pipeline(config, &job.metric_rules, interval)?,
+        settings: settings(config, interval),
+        ring: ring(config),
+    })
+}
+
+/// How a page is asked for as a job says.
+fn options(config: &Config, job: &ScrapeConfig, url: &str) -> Result<ScrapeOptions, SourceError> {
+    let url = Url::parse(url).map_err(|e| SourceError::new(ErrorClass::Config, e.to_string()))?;
+    let defaults = ScrapeOptions::new(url, config.scrape_interval(job));
+    Ok(ScrapeOptions {
+        timeout: config.scrape_timeout(job),
+        auth: client::auth(job.auth()),
+        tls: client::tls(job.tls_config.as_ref()),
+        body_size_limit: config.body_size(job),
+        // As in Prometheus, 0 sets no limit of its own; the component's limit stays.
+        sample_limit: match job.sample_limit {
+            0 => defaults.sample_limit,
+            limit => limit as usize,
+        },
+        gzip: if job.enable_compression { Gzip::Auto } else { Gzip::Never },
+        max_redirects: if job.follow_redirects { MAX_REDIRECTS } else { 0 },
+        ..defaults
+    })
+}
+
+/// The Prometheus that a job asks: while it is away, that is told of it, and nothing of its targets. Of its own metrics those of its
+/// process are watched; the others are about what it scrapes, which is watched anyway.
+fn plan_prometheus(
+    config: &Config,
+    job: &ScrapeConfig,
+    asked: &AskPrometheus,
+) -> Result<ComponentPlan, SourceError> {
+    let interval = config.scrape_interval(job);
+    let address = asked.url.as_ref().map_or("", |url| url.authority());
+    let labels = [("job", "prometheus"), ("instance", address)];
+    let mut component = component("service", "prometheus", address, "prometheus", &labels);
+    if let Some(name) = &asked.component {
+        component.id = name.0.clone();
+    }
+    let own = larnax_pipeline::Pattern::new("process_.*")
+        .map_err(|error| SourceError::new(ErrorClass::Config, error.to_string()))?;
+    let pipeline = pipeline(config, &[], interval)?;
+    Ok(ComponentPlan {
+        component,
+        interval,
+        sources: vec![SourcePlan::Scrape(Box::new(options(config, job, &asked.page("/metrics"))?))],
+        pipeline: larnax_pipeline::Options { include: vec![own], exclude: Vec::new(), ..pipeline },
         settings: settings(config, interval),
         ring: ring(config),
     })
@@ -346,6 +392,23 @@ mod tests {
         assert_eq!(ids(&plan), ["node/local/edge-1", "service/shop/orders"]);
         assert_eq!([plan.components[0].sources.len(), plan.components[1].sources.len()], [2, 2]);
         assert!(!plan.components[1].component.labels.contains_key("component"));
+    }
+
+    #[test]
+    fn a_prometheus_that_is_asked_is_watched_once_and_each_of_its_targets_by_a_question_of_its_own() {
+        let plan = plan(
+            "scrape_configs:\n- {job_name: a, prometheus: {url: 'http://p:9090'}, static_configs: [{targets: ['a:1', 'b:1']}]}\n\
+             - {job_name: b, prometheus: {url: 'http://p:9090', by: pod}, static_configs: [{targets: ['c:1'], labels: {pod: c}}]}",
+        );
+        assert_eq!(
+            ids(&plan),
+            ["service/a/a:1", "service/a/b:1", "service/prometheus/p:9090", "service/b/c:1"]
+        );
+        let asked: Vec<String> = plan.components.iter().map(|one| one.sources[0].whole_name()).collect();
+        assert_eq!(asked[0], "http://p:9090/federate?… /federate?match%5B%5D=%7Binstance%3D%22a%3A1%22%7D");
+        assert!(asked[1] != asked[0] && asked[3].contains("%7Bpod%3D%22c%22%7D"), "{asked:?}");
+        assert_eq!(asked[2], "http://p:9090/metrics /metrics");
+        assert_eq!(plan.components[2].pipeline.include[0].as_str(), "process_.*");
     }
 
     #[test]

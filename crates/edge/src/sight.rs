@@ -96,6 +96,10 @@ fn host_of(planned: &ComponentPlan) -> Option<&HostOptions> {
 fn targets(planned: &ComponentPlan) -> impl Iterator<Item = KnownTarget> {
     let url = |source: &SourcePlan| -> Option<Url> {
         match source {
+            // Where the Prometheus is that is asked says nothing of the target; its own address often stands in a label.
+            SourcePlan::Scrape(options) if options.federated => {
+                Url::parse(&format!("http://{}", planned.component.labels.get("instance")?)).ok()
+            }
             SourcePlan::Scrape(options) => Some(options.url.clone()),
             SourcePlan::Host(_) => None,
         }

@@ -61,7 +61,8 @@ impl Collectors {
                 }
                 let place = Rc::new(Cell::new(place));
                 let (agent, clock, source) = (Rc::clone(agent), Rc::clone(clock), source.clone());
-                let schedule = Schedule::new(&source.name(), planned.interval);
+                // Not by the name alone: what is asked of one Prometheus for several targets differs in the query.
+                let schedule = Schedule::new(&source.whole_name(), planned.interval);
                 let together = judged_together(planned);
                 let task = collect(source, schedule, together, Rc::clone(&place), agent, clock);
                 self.0.push(Collector { what, place, task: tokio::task::spawn_local(task) });

@@ -45,7 +45,7 @@ pub use hub::Hub;
 pub use policies::{Day, Maintenance, Policy};
 pub use report::{ConfigErrors, Problem, Warning};
 pub use rule::{DetectionDirection, MetricRule};
-pub use scrape::{Scheme, ScrapeConfig, ScrapeTarget, StaticConfig};
+pub use scrape::{AskPrometheus, Scheme, ScrapeConfig, ScrapeTarget, StaticConfig};
 pub use topology::{Dependency, Topology, TopologyComponent, TopologyEdge};
 pub use value::{
     AlertBudget, BudgetSpan, Bytes, CgroupPattern, ComponentName, DataRange, Listen, Pattern, Period, Scope,

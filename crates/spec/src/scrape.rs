@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::client::{Auth, Authorization, BasicAuth, TlsConfig};
 use crate::discovery::{FileSdConfig, HttpSdConfig, is_special};
 use crate::rule::MetricRule;
-use crate::value::{Bytes, Period, Url, ValueError};
+use crate::value::{Bytes, ComponentName, Period, Url, ValueError};
 
 /// `http` or `https`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +76,11 @@ pub struct ScrapeConfig {
     /// The most series of a target; those above it are refused and counted, the others are taken. 0 means no limit of its
     /// own.
     pub sample_limit: u32,
+    /// A Prometheus that scrapes these targets already: it is asked for what it has of each, and the targets are left alone. How it is
+    /// reached is what `basic_auth`, `authorization` and `tls_config` of this job say. Not in Prometheus. Example:
+    /// `{url: "http://127.0.0.1:9090"}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prometheus: Option<AskPrometheus>,
     /// What is known beforehand of some metrics of this job; these come before `metrics.rules`. Not in Prometheus. Example:
     /// `[{match: "http_errors_total", detection_direction: above_expected, min_dev_from_expected: 1}]`.
     pub metric_rules: Vec<MetricRule>,
@@ -100,8 +105,63 @@ impl Default for ScrapeConfig {
             enable_compression: true,
             body_size_limit: None,
             sample_limit: 0,
+            prometheus: None,
             metric_rules: Vec::new(),
         }
+    }
+}
+
+/// A Prometheus that is asked for the metrics of targets which it scrapes, at its `/federate`. It is watched as well, at its
+/// `/metrics`: while it is away, nothing is known of its targets, and that is told once and not for each of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct AskPrometheus {
+    /// Where it is, with the path that its own pages begin with, if any. Example: `http://127.0.0.1:9090`.
+    pub url: Option<Url>,
+    /// The label by which it tells these targets apart: `instance`, or one that they have here too. Example: `pod`.
+    pub by: String,
+    /// Labels that their series have besides, where the one alone is not enough. Example: `{job: node}`.
+    pub labels: BTreeMap<String, String>,
+    /// The component that the Prometheus itself is; without it, `service/prometheus/HOST:PORT`. Example:
+    /// `service/shop/prometheus`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub component: Option<ComponentName>,
+}
+
+impl Default for AskPrometheus {
+    fn default() -> Self {
+        Self { url: None, by: "instance".to_owned(), labels: BTreeMap::new(), component: None }
+    }
+}
+
+impl AskPrometheus {
+    /// One of its pages, such as `/metrics`.
+    pub fn page(&self, path: &str) -> String {
+        format!("{}{path}", self.url.as_ref().map_or("", Url::as_str).trim_end_matches('/'))
+    }
+
+    /// The label by which it knows a target, if that has it.
+    fn name_of<'a>(&self, instance: &'a str, labels: &'a BTreeMap<String, String>) -> Option<&'a str> {
+        match self.by.as_str() {
+            "instance" => Some(instance),
+            by => labels.get(by).map(String::as_str),
+        }
+    }
+
+    /// Where it says what it has of that target.
+    fn federate(&self, name: &str) -> String {
+        let mut selector = String::from("{");
+        let labels = self.labels.iter().map(|(label, value)| (label.as_str(), value.as_str()));
+        for (label, value) in labels.chain([(self.by.as_str(), name)]) {
+            let separator = if selector.len() == 1 { "" } else { "," };
+            let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            selector.push_str(&format!("{separator}{label}=\"{value}\""));
+        }
+        selector.push('}');
+        let mut url = self.page("/federate?match%5B%5D=");
+        encode(&selector, &mut url);
+        url
     }
 }
 
@@ -123,7 +183,8 @@ pub struct StaticConfig {
 pub struct ScrapeTarget<'a> {
     /// `host:port`, the label `instance`.
     pub instance: &'a str,
-    /// Where its metrics are, with the query parameters.
+    /// Where its metrics are, with the query parameters. Where a Prometheus is asked for them, that is where it says what it has of this
+    /// target; empty if the target lacks the label by which it is known there.
     pub url: String,
     /// Its labels, without `job` and `instance`; those that say how it is scraped are among them.
     labels: &'a BTreeMap<String, String>,
@@ -187,12 +248,17 @@ impl ScrapeConfig {
     pub fn targets_of<'a>(
         &self,
         group: &'a StaticConfig,
-    ) -> impl Iterator<Item = ScrapeTarget<'a>> + use<'a> {
+    ) -> impl Iterator<Item = ScrapeTarget<'a>> + use<'a, '_> {
         let scheme = group.labels.get("__scheme__").map_or(self.scheme.as_str(), String::as_str);
         let tail = self.path_and_query(&group.labels);
         group.targets.iter().map(move |target| ScrapeTarget {
             instance: target,
-            url: format!("{scheme}://{target}{tail}"),
+            url: match &self.prometheus {
+                None => format!("{scheme}://{target}{tail}"),
+                Some(asked) => {
+                    asked.name_of(target, &group.labels).map_or_else(String::new, |name| asked.federate(name))
+                }
+            },
             labels: &group.labels,
         })
     }
@@ -260,6 +326,28 @@ fn decode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_prometheus_is_asked_for_one_target_by_its_label() {
+        let group = StaticConfig {
+            targets: vec!["10.0.0.7:80".to_owned()],
+            labels: [("pod".to_owned(), "a\"b\\".to_owned())].into(),
+        };
+        let url = |asked: AskPrometheus| {
+            let job = ScrapeConfig { prometheus: Some(asked), ..ScrapeConfig::default() };
+            let url = job.targets_of(&group).next().unwrap().url;
+            decode(&url)
+        };
+        let asked = AskPrometheus { url: "http://p:9090/x/".parse().ok(), ..AskPrometheus::default() };
+        assert_eq!(url(asked.clone()), "http://p:9090/x/federate?match[]={instance=\"10.0.0.7:80\"}");
+        let by = |by: &str| AskPrometheus {
+            by: by.to_owned(),
+            labels: [("job".to_owned(), "n".to_owned())].into(),
+            ..asked.clone()
+        };
+        assert_eq!(url(by("pod")), "http://p:9090/x/federate?match[]={job=\"n\",pod=\"a\\\"b\\\\\"}");
+        assert_eq!(url(by("node")), "");
+    }
 
     #[test]
     fn a_bare_url_becomes_a_job() {

@@ -1,6 +1,7 @@
 //! A real Prometheus.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -22,7 +23,8 @@ use crate::process::Process;
 pub struct Prometheus {
     process: Process,
     address: SocketAddr,
-    _folder: TempDir,
+    peers: Peers,
+    folder: TempDir,
 }
 
 impl Prometheus {
@@ -34,15 +36,22 @@ impl Prometheus {
         let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
         let file = folder.path().join("prometheus.yml");
         std::fs::write(&file, config).unwrap_or_else(|error| panic!("prometheus.yml: {error}"));
-        let mut command = peers.command(Peer::Prometheus);
-        command
-            .arg(format!("--config.file={}", file.display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
-            .arg("--web.listen-address=127.0.0.1:0");
-        let mut process = Process::start("prometheus", command, folder.path());
-        let address = process.listening();
-        process.ready(address, "/-/ready");
-        Prometheus { process, address, _folder: folder }
+        let (process, address) = run(peers, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), folder.path());
+        Prometheus { process, address, peers: peers.clone(), folder }
+    }
+
+    /// Begins an outage: kills it.
+    pub fn stop(&mut self) {
+        self.process.kill();
+    }
+
+    /// Ends an outage: starts it again at the same address, with what it had stored.
+    ///
+    /// # Panics
+    /// When it doesn't become ready.
+    pub fn start_again(&mut self) {
+        self.process.kill();
+        self.process = run(&self.peers, self.address, self.folder.path()).0;
     }
 
     /// A config that scrapes one target, as job `test`, every `interval` (such as `1s`).
@@ -80,4 +89,16 @@ impl Prometheus {
             None => panic!("Prometheus refuses {promql}: {}", response.body),
         }
     }
+}
+
+fn run(peers: &Peers, address: SocketAddr, folder: &Path) -> (Process, SocketAddr) {
+    let mut command = peers.command(Peer::Prometheus);
+    command
+        .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
+        .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
+        .arg(format!("--web.listen-address={address}"));
+    let mut process = Process::start("prometheus", command, folder);
+    let address = process.listening();
+    process.ready(address, "/-/ready");
+    (process, address)
 }

@@ -8,6 +8,8 @@
 //! 3. The canonical name (`series.rs`), for a spelling never seen before. Two spellings of one series are one metric, and
 //!    the second of them in one body is a duplicate.
 //!
+//! What a Prometheus says of a target at its `/federate` becomes what the target would have said first (`federated.rs`).
+//!
 //! Below stands the pull parser ([`Parser`]), after Prometheus' `textparse`: it yields entries that borrow from the body.
 //! Nothing is allocated per scrape once a body of this shape was seen.
 //!
@@ -33,6 +35,7 @@
 mod cache;
 mod convention;
 mod family;
+mod federated;
 mod number;
 mod parser;
 mod report;
@@ -41,6 +44,7 @@ mod table;
 mod template;
 
 pub use cache::SeriesCache;
+pub use federated::{Unknown, unfold};
 pub use parser::{BadLine, Entry, Exemplar, FamilyType, Parser, Sample};
 pub use report::{Limits, ParseError, ParseReport, Problem};
 

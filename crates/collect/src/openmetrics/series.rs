@@ -13,8 +13,8 @@ pub(super) enum Part<'a> {
 /// A name that stands bare, or in quotes that are cut off.
 #[derive(Clone, Copy)]
 pub(super) struct Text<'a> {
-    bytes: &'a [u8],
-    quoted: bool,
+    pub(super) bytes: &'a [u8],
+    pub(super) quoted: bool,
 }
 
 /// Reads a series at the start of `line`; shows its parts to `visit` and gives where it ends.

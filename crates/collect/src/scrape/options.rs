@@ -30,6 +30,8 @@ pub struct ScrapeOptions {
     pub sample_limit: usize,
     /// Whether the target is asked to compress.
     pub gzip: Gzip,
+    /// Whether `url` is the `/federate` of a Prometheus, with a selector of one target, and no target.
+    pub federated: bool,
     /// How many redirects are followed. None unless asked for: a target must not choose what else is scraped.
     pub max_redirects: usize,
 }
@@ -61,6 +63,7 @@ impl ScrapeOptions {
             body_size_limit: 16 << 20,
             sample_limit: 50_000,
             gzip: Gzip::Auto,
+            federated: false,
             max_redirects: 0,
         }
     }

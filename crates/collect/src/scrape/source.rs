@@ -2,14 +2,14 @@
 
 use std::rc::Rc;
 
-use larnax_core::{Batch, Clock};
+use larnax_core::{Batch, Clock, Timestamp};
 use larnax_http::{
     Client, ClientOptions, HeaderName, HeaderValue, HttpError, Request, Response, Url, header,
 };
 
 use super::ScrapeOptions;
 use super::gzip::{InflateError, inflate};
-use crate::openmetrics::{Format, Limits, ParseReport, SeriesCache};
+use crate::openmetrics::{Format, Limits, ParseReport, SeriesCache, Unknown, unfold};
 use crate::{Collected, Cost, ErrorClass, LocalFuture, Source, SourceError};
 
 /// What is asked for: OpenMetrics first, as Prometheus asks.
@@ -23,8 +23,8 @@ const MAX_LINE_BYTES: usize = 64 << 10;
 /// How much of what a target says is shown in an error.
 const SHOWN_BYTES: usize = 200;
 
-/// A target whose metrics are asked for over HTTP. Each collection is one request and gives one row, stamped with the
-/// time at which it began.
+/// A target whose metrics are asked for over HTTP, or a Prometheus that is asked for them. Each collection is one request and gives one
+/// row, stamped with the time at which it began; or with that at which the Prometheus scraped the target.
 pub struct ScrapeSource {
     name: String,
     url: Url,
@@ -32,6 +32,8 @@ pub struct ScrapeSource {
     body_size_limit: usize,
     clock: Rc<dyn Clock>,
     client: Client,
+    /// Of a Prometheus that is asked for the target; none of a target.
+    federated: Option<Federated>,
     body: Vec<u8>,
     plain: Vec<u8>,
     series: SeriesCache,
@@ -39,6 +41,52 @@ pub struct ScrapeSource {
     /// Refused and bad samples of the last scrape, so that a lasting problem is logged once.
     noted: (u64, u64),
 }
+
+/// What is known of a target that a Prometheus scrapes.
+#[derive(Default)]
+struct Federated {
+    /// When it was scraped last.
+    scraped_at: Option<Timestamp>,
+    /// Whether anything was heard of it since the Prometheus answers.
+    is_known: bool,
+    text: Vec<u8>,
+}
+
+impl Federated {
+    /// Takes in what the Prometheus says: when the target was scraped, unless that was heard before.
+    fn hear(&mut self, answer: &[u8], now: Timestamp) -> Result<Option<Timestamp>, (ErrorClass, String)> {
+        let told = unfold(answer, &mut self.text);
+        let (Ok(at) | Err(Unknown::Down(at))) = told else {
+            let problem = told.err().map(|unknown| unknown.to_string()).unwrap_or_default();
+            // One that had just been there is gone; of any other it isn't known yet.
+            let is_gone = self.is_known && told == Err(Unknown::Missing);
+            return Err((if is_gone { ErrorClass::Target } else { ErrorClass::Prometheus }, problem));
+        };
+        if now.since(at).abs() > CLOCKS_APART {
+            let problem = format!(
+                "it was scraped at {at} by that clock, and it is {now} here: expected clocks that agree"
+            );
+            return Err((ErrorClass::Prometheus, problem));
+        }
+        if self.scraped_at.is_some_and(|before| at <= before) {
+            return Ok(None);
+        }
+        (self.scraped_at, self.is_known) = (Some(at), true);
+        told.map(Some).map_err(|down| (ErrorClass::Target, down.to_string()))
+    }
+
+    /// The Prometheus gave no answer.
+    fn away(&mut self, error: SourceError) -> SourceError {
+        self.is_known = false;
+        match error.class {
+            ErrorClass::Limit => error,
+            _ => SourceError { class: ErrorClass::Prometheus, ..error },
+        }
+    }
+}
+
+/// How far the clock of a Prometheus may be off: it shows nothing older than this.
+const CLOCKS_APART: f64 = 300.0;
 
 impl ScrapeSource {
     /// Checks the options; connects when first asked to collect.
@@ -69,6 +117,7 @@ impl ScrapeSource {
                 .map_err(|e| SourceError::new(ErrorClass::Config, format!("{}: {e}", options.url)))?,
             url: options.url,
             headers,
+            federated: options.federated.then(Federated::default),
             body_size_limit: options.body_size_limit,
             clock,
             body: Vec::new(),
@@ -90,21 +139,34 @@ impl ScrapeSource {
         self.client.check_files(&self.url).map_err(|e| from_http(&e))
     }
 
-    async fn scrape(&mut self, batch: &mut Batch) -> Result<ParseReport, SourceError> {
-        let scraped_at = self.clock.now();
+    /// Asks; says also whether the body was compressed, and so is in `plain` now.
+    async fn ask(&mut self) -> Result<(Response, bool), SourceError> {
         let request = Request::get(&self.url).with_headers(&self.headers);
         let answer = self.client.send(request, &mut self.body).await.map_err(|e| from_http(&e))?;
         if answer.status() != 200 {
             return Err(self.bad_status(&answer));
         }
-        let body = if decode(&answer, &self.body, &mut self.plain, self.body_size_limit)
-            .map_err(|(class, problem)| self.error(class, problem))?
-        {
-            &self.plain
-        } else {
-            &self.body
+        let is_decoded = decode(&answer, &self.body, &mut self.plain, self.body_size_limit)
+            .map_err(|(class, problem)| self.error(class, problem))?;
+        Ok((answer, is_decoded))
+    }
+
+    /// One row; or none, and no report, where a Prometheus has nothing new.
+    async fn scrape(&mut self, batch: &mut Batch) -> Result<Option<ParseReport>, SourceError> {
+        let mut scraped_at = self.clock.now();
+        let (answer, is_decoded) = match (self.ask().await, &mut self.federated) {
+            (Err(error), Some(federated)) => return Err(federated.away(error)),
+            (asked, _) => asked?,
         };
+        let mut body = if is_decoded { &self.plain } else { &self.body };
         let content_type = answer.content_type().unwrap_or("none");
+        if let Some(federated) = &mut self.federated {
+            match federated.hear(body, scraped_at) {
+                Ok(Some(at)) => (scraped_at, body) = (at, &federated.text),
+                Ok(None) => return Ok(None),
+                Err((class, problem)) => return Err(self.error(class, problem)),
+            }
+        }
         let report = self.series.parse(body, format(content_type), scraped_at, batch).map_err(|problem| {
             let message = format!("{problem} (content type: {})", printable(content_type.as_bytes()));
             self.error(ErrorClass::Target, message)
@@ -113,7 +175,7 @@ impl ScrapeSource {
             let class = if report.refused > 0 { ErrorClass::Limit } else { ErrorClass::Target };
             return Err(self.error(class, "the answer holds no metrics; expected at least one".to_owned()));
         }
-        Ok(report)
+        Ok(Some(report))
     }
 
     fn error(&self, class: ErrorClass, problem: String) -> SourceError {
@@ -162,6 +224,7 @@ impl Source for ScrapeSource {
             match self.scrape(batch).await {
                 Ok(report) => {
                     self.cost.collections += 1;
+                    let Some(report) = report else { return Ok(Collected::Nothing) };
                     self.note(&report);
                     Ok(Collected::Rows)
                 }
@@ -260,6 +323,29 @@ mod tests {
         ] {
             assert_eq!(format(content_type), expected, "{content_type}");
         }
+    }
+
+    #[test]
+    fn what_a_prometheus_says_of_a_target_is_new_or_heard_before_or_says_whose_fault_it_is() {
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        let up = |value: u8, millis: i64| {
+            format!("up{{instance=\"a:1\"}} {value} {}\n", 1_700_000_000_000 + millis)
+        };
+        let mut federated = Federated::default();
+        let mut hear = |answer: &str| {
+            let heard = federated.hear(answer.as_bytes(), now);
+            heard.map_err(|(class, _)| class)
+        };
+        assert_eq!(hear(""), Err(ErrorClass::Prometheus), "it may not have been scraped yet");
+        assert_eq!(hear(&up(1, -400_000)), Err(ErrorClass::Prometheus), "clocks that don't agree");
+        assert_eq!(hear(&up(1, -2_000)), Ok(Some(Timestamp::from_millis(1_699_999_998_000))));
+        assert_eq!(hear(&up(1, -2_000)), Ok(None));
+        assert_eq!(hear(&up(0, -1_000)), Err(ErrorClass::Target));
+        assert_eq!(hear(&up(0, -1_000)), Ok(None), "once for each scrape");
+        assert_eq!(hear(""), Err(ErrorClass::Target), "it had just been there");
+        let away = federated.away(SourceError::new(ErrorClass::Config, "no password"));
+        assert_eq!(away.class, ErrorClass::Prometheus);
+        assert_eq!(federated.hear(b"", now).map_err(|(class, _)| class), Err(ErrorClass::Prometheus));
     }
 
     #[test]

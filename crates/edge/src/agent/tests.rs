@@ -320,3 +320,21 @@ fn the_journal_forgets_ended_anomalies_first() {
     assert!(bench.agent.journal.recent().count() <= 200);
     assert_eq!(bench.recorded(id), None);
 }
+
+#[test]
+fn while_a_prometheus_is_away_its_targets_are_not_absent() {
+    let state = tempfile::tempdir().unwrap();
+    let mut bench = Bench::fresh(state.path(), ONE);
+    bench.ticks(200, 0.0);
+    let empty = Batch::new(Schema::new(Vec::new()).unwrap());
+    let mut silent = |result: Result<Collected, SourceError>| {
+        for _ in 0..60 {
+            bench.clock.advance(Duration::from_secs(1));
+            bench.deliver(0, result.clone(), &empty);
+        }
+        bench.open().len()
+    };
+    assert_eq!(silent(Err(SourceError::new(ErrorClass::Prometheus, "away"))), 0);
+    assert_eq!(silent(Ok(Collected::Nothing)), 0);
+    assert_eq!(silent(Err(SourceError::new(ErrorClass::Target, "away"))), 1);
+}

@@ -265,8 +265,24 @@ fn jobs(config: &Config, findings: &mut Findings<'_>) {
         }
         client(&job.basic_auth, &job.authorization, &job.tls_config, &path, findings);
         rules(&job.metric_rules, &path.key("metric_rules"), findings);
+        prometheus(job, &path.key("prometheus"), findings);
         targets(job, &path, &mut urls, findings);
     }
+}
+
+fn prometheus(job: &ScrapeConfig, path: &Path, findings: &mut Findings<'_>) {
+    let Some(asked) = &job.prometheus else { return };
+    match &asked.url {
+        None => findings.error(path.key("url"), "missing, expected a URL such as `http://127.0.0.1:9090`"),
+        Some(url) if url.as_str().contains('?') => {
+            findings.error(path.key("url"), "found a URL with a query, expected one without");
+        }
+        Some(_) => {}
+    }
+    if let Err(message) = check_label(&asked.by) {
+        findings.error(path.key("by"), message);
+    }
+    labels(asked.labels.keys(), &path.key("labels"), findings);
 }
 
 fn times(config: &Config, job: &ScrapeConfig, path: &Path, findings: &mut Findings<'_>) {
@@ -302,6 +318,15 @@ fn targets(job: &ScrapeConfig, path: &Path, urls: &mut HashMap<String, String>, 
         .flat_map(|(group, config)| (0..config.targets.len()).map(move |index| (group, index)));
     for (target, (group, index)) in job.targets().zip(places) {
         let path = path.key("static_configs").index(group).key("targets").index(index);
+        if let Some(asked) = job.prometheus.as_ref().filter(|_| target.url.is_empty()) {
+            let message = format!(
+                "`{}` has no label `{}`, by which the Prometheus knows it",
+                shorten(target.instance),
+                shorten(&asked.by)
+            );
+            findings.error(path, message);
+            continue;
+        }
         if let Some(first) = urls.insert(target.url, path.to_string()) {
             let message = format!(
                 "`{}` is scraped already by {first}: each endpoint is scraped once",
