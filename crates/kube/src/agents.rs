@@ -2,9 +2,9 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use futures_util::Stream;
+use futures_util::future::join_all;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
@@ -13,22 +13,13 @@ use larnax_core::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::deployment::{PART, WRITTEN};
 use crate::federation::{Federation, FederationStatus, Federations, Key, status};
-use crate::inject::{USER, confined};
+use crate::prometheus::{Asked, Hosting, reach};
 use crate::targets::Targets;
 
 /// Who changes these objects, for the API server.
 const MANAGER: &str = "larnax-operator";
-/// The agent's config, and what of a Deployment was wanted when it was last written.
-const CONFIG: &str = "larnax.io/agent-config";
-const WRITTEN: &str = "larnax.io/written";
-/// Which federation a Deployment is for.
-const NAMESPACE: &str = "larnax.io/federation-namespace";
-const NAME: &str = "larnax.io/federation-name";
-/// What all of them have.
-const PART: (&str, &str) = ("app.kubernetes.io/component", "federation");
-/// Where an agent answers.
-const PORT: u16 = 7676;
 /// Of a Deployment's name, so that those of its pods are no longer than names may be.
 const LONGEST: usize = 45;
 
@@ -61,7 +52,13 @@ pub struct Agents {
     pub interval: String,
     /// What each may use, as in a container's `resources`.
     pub resources: Value,
+    /// How a Prometheus runs beside one, and which others may be asked.
+    #[serde(default)]
+    pub prometheus: Hosting,
 }
+
+/// What is wrong with a federation: a word, and a sentence for a person.
+type Trouble = (&'static str, String);
 
 /// What is to be done about the Deployments.
 #[derive(Debug, Default, PartialEq)]
@@ -153,7 +150,7 @@ impl Agents {
         };
         let work = self.work(&federations.borrow(), &there.all, owner);
         let apply = PatchParams::apply(MANAGER).force();
-        let mut refused = BTreeMap::new();
+        let mut troubles = self.out_of_reach(federations).await;
         for (name, deployment) in work.write {
             match deployments.patch(&name, &apply, &Patch::Apply(deployment)).await {
                 Ok(written) => {
@@ -162,7 +159,7 @@ impl Agents {
                     tracing::info!(deployment = name, "an agent of a federation");
                 }
                 Err(error) => {
-                    refused.insert(name, error.to_string());
+                    troubles.insert(name, ("AgentRefused", error.to_string()));
                 }
             }
         }
@@ -175,7 +172,7 @@ impl Agents {
                 }
             }
         }
-        let statuses = self.statuses(&federations.borrow(), &targets.borrow(), &there.all, &refused, now);
+        let statuses = self.statuses(&federations.borrow(), &targets.borrow(), &there.all, &troubles, now);
         for ((namespace, name), status) in statuses {
             let api: Api<Federation> = Api::namespaced(client.clone(), &namespace);
             let patch = Patch::Merge(json!({"status": status}));
@@ -196,17 +193,41 @@ impl Agents {
         labels.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",")
     }
 
+    /// Whom a federation's agent asks; or what is wrong with what it says.
+    fn asked<'a>(&'a self, federation: &'a Federation, selector: Option<&str>) -> Result<Asked<'a>, Trouble> {
+        if let Some(problem) = selector {
+            return Err(("BadSelector", problem.to_owned()));
+        }
+        let Some(prometheus) = &federation.spec.prometheus else { return Ok(Asked::Members) };
+        prometheus.asked(&self.prometheus).map_err(|problem| ("BadPrometheus", problem))
+    }
+
+    /// Those whose Prometheus takes no connection, by the name of their agent.
+    async fn out_of_reach(&self, federations: &RefCell<Federations>) -> BTreeMap<String, Trouble> {
+        let mut urls = Vec::new();
+        for (key, federation, problem) in federations.borrow().all() {
+            if let Ok(Asked::Existing { url, .. }) = self.asked(federation, problem) {
+                urls.push((self.name(key, federation), url.to_owned()));
+            }
+        }
+        let tried = urls.into_iter().map(async |(name, url)| {
+            let problem = reach(&url).await.err()?;
+            Some((name, ("PrometheusUnreachable", problem)))
+        });
+        join_all(tried).await.into_iter().flatten().collect()
+    }
+
     fn work(&self, federations: &Federations, there: &Deployments, owner: &Value) -> Work {
         let mut work = Work::default();
         let mut wanted = Vec::new();
         for (key, federation, problem) in federations.all() {
             let name = self.name(key, federation);
-            if problem.is_some() {
+            let Ok(asked) = self.asked(federation, problem) else {
                 // As it was before, if there was one.
                 wanted.push(name);
                 continue;
-            }
-            let deployment = self.deployment(&name, key, federation, owner);
+            };
+            let deployment = self.deployment(&name, key, federation, &asked, owner);
             let written = &deployment["metadata"]["annotations"][WRITTEN];
             let is_there = there
                 .get(&name)
@@ -226,7 +247,7 @@ impl Agents {
         federations: &Federations,
         targets: &Targets,
         there: &Deployments,
-        refused: &BTreeMap<String, String>,
+        troubles: &BTreeMap<String, Trouble>,
         now: Timestamp,
     ) -> Vec<(Key, FederationStatus)> {
         let now = now.to_string();
@@ -236,9 +257,10 @@ impl Agents {
             let ready = there.get(&name).is_some_and(is_ready);
             let members = targets.of((&key.0, &key.1), federations).count();
             let agent = format!("{}/{name}", self.namespace);
-            let refused = refused.get(&name).map(|error| ("AgentRefused", error.as_str()));
-            let problem = problem.map(|problem| ("BadSelector", problem)).or(refused);
-            let status = status(federation, &agent, members, ready, problem, &now);
+            let wrong = self.asked(federation, problem).err();
+            let trouble = wrong.as_ref().or_else(|| troubles.get(&name));
+            let trouble = trouble.map(|(reason, message)| (*reason, message.as_str()));
+            let status = status(federation, &agent, members, ready, trouble, &now);
             if federation.status.as_ref() != Some(&status) {
                 changed.push((key.clone(), status));
             }
@@ -252,110 +274,6 @@ impl Agents {
         readable.truncate(LONGEST);
         let uid = federation.uid().unwrap_or_default();
         format!("{}-{}", readable.trim_end_matches('-'), uid.get(..8).unwrap_or(&uid))
-    }
-
-    fn deployment(&self, name: &str, key: &Key, federation: &Federation, owner: &Value) -> Value {
-        let (namespace, of) = key;
-        let labels = || {
-            let mut labels = self.labels.clone();
-            labels.insert(PART.0.to_owned(), PART.1.to_owned());
-            labels.insert("larnax.io/agent".to_owned(), name.to_owned());
-            labels
-        };
-        let spec = json!({
-            // What it learns is in its pod: two would each know half of it.
-            "replicas": 1,
-            "strategy": {"type": "Recreate"},
-            "selector": {"matchLabels": {"larnax.io/agent": name}},
-            "template": {
-                "metadata": {
-                    "labels": labels(),
-                    "annotations": {CONFIG: self.config(key, federation).to_string()},
-                },
-                "spec": self.pod(namespace, federation),
-            },
-        });
-        let mut hasher = DefaultHasher::new();
-        (spec.to_string(), owner.to_string()).hash(&mut hasher);
-        json!({
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {
-                "name": name,
-                "namespace": self.namespace,
-                "labels": labels(),
-                "annotations": {NAMESPACE: namespace, NAME: of, WRITTEN: format!("{:016x}", hasher.finish())},
-                "ownerReferences": [owner],
-            },
-            "spec": spec,
-        })
-    }
-
-    /// The agent's config.
-    fn config(&self, (namespace, name): &Key, federation: &Federation) -> Value {
-        let (token, tls) = ("/etc/larnax-access/token", json!({"ca_file": "/etc/larnax-access/ca.crt"}));
-        json!({
-            "interval": federation.spec.interval.as_deref().unwrap_or(&self.interval),
-            "host": false,
-            "listen": format!("0.0.0.0:{PORT}"),
-            "api": {"bearer_token_file": token},
-            "hub": {
-                "url": self.hub, "name": format!("federation/{namespace}/{name}"), "bearer_token_file": token, "tls_config": tls,
-            },
-            "scrape_configs": [{
-                "job_name": "pods",
-                "http_sd_configs": [{
-                    "url": format!("{}/targets?federation={namespace}/{name}", self.operator),
-                    "refresh_interval": "5s",
-                    "authorization": {"credentials_file": token},
-                    "tls_config": tls,
-                }],
-            }],
-        })
-    }
-
-    fn pod(&self, namespace: &str, federation: &Federation) -> Value {
-        let mount = |name: &str, path: &str, read_only: bool| json!({"name": name, "mountPath": path, "readOnly": read_only});
-        let mut pod = json!({
-            "automountServiceAccountToken": false,
-            "enableServiceLinks": false,
-            "imagePullSecrets": self.pull_secrets.iter().map(|name| json!({"name": name})).collect::<Vec<_>>(),
-            // The group, so that it can read what is mounted.
-            "securityContext": {"fsGroup": USER, "seccompProfile": {"type": "RuntimeDefault"}},
-            "containers": [{
-                "name": "agent",
-                "image": self.image,
-                "imagePullPolicy": self.pull_policy,
-                "args": ["--config=/etc/larnax/larnax.yaml"],
-                "ports": [{"name": "http", "containerPort": PORT}],
-                "resources": self.resources,
-                "livenessProbe": {"httpGet": {"path": "/-/healthy", "port": "http"}},
-                "readinessProbe": {"httpGet": {"path": "/-/ready", "port": "http"}, "periodSeconds": 2},
-                "securityContext": confined(),
-                "volumeMounts": [
-                    mount("access", "/etc/larnax-access", true),
-                    mount("config", "/etc/larnax", true),
-                    mount("state", "/var/lib/larnax", false),
-                ],
-            }],
-            "volumes": [
-                {"name": "access", "secret": {"secretName": self.secret, "defaultMode": 0o440}},
-                {"name": "config", "downwardAPI": {"items": [
-                    {"path": "larnax.yaml", "fieldRef": {"fieldPath": format!("metadata.annotations['{CONFIG}']")}},
-                ]}},
-                {"name": "state", "emptyDir": {}},
-            ],
-        });
-        // In the middle of its group, where there is room: what it scrapes then stays on the node, or in the zone at least.
-        if let Some(selector) = &federation.spec.selector {
-            let near =
-                |key: &str| json!({"topologyKey": key, "labelSelector": selector, "namespaces": [namespace]});
-            pod["affinity"] = json!({"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
-                {"weight": 100, "podAffinityTerm": near("topology.kubernetes.io/zone")},
-                {"weight": 50, "podAffinityTerm": near("kubernetes.io/hostname")},
-            ]}});
-        }
-        pod
     }
 }
 

@@ -13,6 +13,8 @@ use kube::{CustomResource, CustomResourceExt as _};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::prometheus::PrometheusSpec;
+
 /// The annotation by which a pod says of which federation of its namespace it is; Deucalion's means the same.
 const MEMBER_OF: [&str; 2] = ["larnax.io/federation", "deucalion-federation"];
 
@@ -41,6 +43,9 @@ pub struct FederationSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[1-9][0-9]*(ms|s|m)$"))]
     pub interval: Option<String>,
+    /// Whether a Prometheus scrapes them; without it, the agent does
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prometheus: Option<PrometheusSpec>,
 }
 
 /// What became of it.

@@ -10,7 +10,9 @@
 //! | [`pod`] | what a pod says of how it is scraped |
 //! | [`targets`] | the targets of each node, kept as pods come and go |
 //! | [`federation`] | groups of pods that have one agent together |
-//! | [`agents`] | those agents |
+//! | [`agents`] | those agents, kept as the federations are |
+//! | `deployment` | what the Deployment of one says |
+//! | [`prometheus`] | whether a Prometheus scrapes the members for it |
 //! | [`server`] | what agents ask |
 //! | [`cluster`] | what the hub is told: where pods are, what they are of, what was rolled out |
 //! | [`surroundings`] | services and zones |
@@ -25,10 +27,12 @@ pub mod agents;
 pub mod callers;
 pub mod certificate;
 pub mod cluster;
+mod deployment;
 pub mod federation;
 pub mod inject;
 pub mod missed;
 pub mod pod;
+pub mod prometheus;
 pub mod server;
 pub mod surroundings;
 pub mod targets;
