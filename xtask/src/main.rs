@@ -50,6 +50,10 @@ cargo xtask bench load [--rounds 5] [--detector NAME]
 cargo xtask bench mend [--times 6] [--parallel 2] [--first 1] [--learn 1200] [--learnt DIR] [--fault NAME]... [--hours 6] [--note TEXT]
         Breaks the shop in ten ways, each a few times, and lets Larnax mend it: whether it does the right thing, how soon, and
         whether that gets better, beside no action and restarting everything. Three hours; no round begins after --hours.
+cargo xtask bench network [--cases NAME,NAME] [--minutes 3] [--settle 60] [--interval 5s] [--no-alerts] [--no-load] [--quick]
+        What watching an application costs the network between the nodes of a real cluster, and what it costs the nodes: for no
+        monitoring, Prometheus, and the tiers of Larnax. An hour. Needs root and Go.
+        --quick  half a minute each, to see that it works; parts are kept in target/bench
 cargo xtask bench shop [--seeds 5] [--first 1] [--learn 1200] [--learnt DIR] [--fault NAME]... [--note TEXT]
         Breaks the shop in ten ways a seed, with decoys in between, and says how soon `larnax up` had an incident, and
         whether it names the right service, beside simple rules. Twenty minutes, and a quarter of an

@@ -9,6 +9,7 @@ mod load;
 mod machine;
 mod mend;
 mod meter;
+mod network;
 mod pattern;
 mod quota;
 mod report;
@@ -21,7 +22,8 @@ pub(crate) use detect::recorded;
 use anyhow::{Result, bail};
 use lexopt::{Arg, Parser, ValueExt};
 
-const BENCHES: &str = "`detect`, `diagnose`, `edge`, `hub`, `load`, `mend`, `pattern`, `quota` and `shop`";
+const BENCHES: &str =
+    "`detect`, `diagnose`, `edge`, `hub`, `load`, `mend`, `network`, `pattern`, `quota` and `shop`";
 
 /// Runs the bench that the arguments after `bench` name.
 pub(crate) fn run(mut arguments: Parser) -> Result<()> {
@@ -32,6 +34,7 @@ pub(crate) fn run(mut arguments: Parser) -> Result<()> {
         Some(Arg::Value(name)) if name == "hub" => hub::run(&hub::Options::parse(arguments)?),
         Some(Arg::Value(name)) if name == "load" => load::run(&load::Options::parse(arguments)?),
         Some(Arg::Value(name)) if name == "mend" => mend::run(&mend::Options::parse(arguments)?),
+        Some(Arg::Value(name)) if name == "network" => network::run(&network::Options::parse(arguments)?),
         Some(Arg::Value(name)) if name == "pattern" => pattern::run(&pattern::Options::parse(arguments)?),
         Some(Arg::Value(name)) if name == "quota" => quota::run(&quota::Options::parse(arguments)?),
         Some(Arg::Value(name)) if name == "shop" => shop::run(&shop::Options::parse(arguments)?),
