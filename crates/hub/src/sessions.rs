@@ -21,8 +21,8 @@ use crate::evidence::shifted;
 use crate::hub::Hub;
 use crate::report::AgentReport;
 
-/// How often an edge must be heard of.
-pub(crate) const HEARTBEAT: Duration = Duration::from_secs(30);
+/// How often an edge must be heard of: one that is cut off is missed after twice that. Where nothing happens, this is all that it sends.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(40);
 /// How long an edge may take to say who it is.
 const HELLO: Duration = Duration::from_secs(10);
 /// Questions that wait for one edge.
