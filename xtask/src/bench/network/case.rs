@@ -15,8 +15,9 @@ use super::window::Window;
 use super::wire::Wire;
 use super::{Given, Options, prometheus, shop, throughput};
 
-/// How long agents learn before something is broken: by default nothing is judged before 150 s and 60 rows.
-const LEARN: Duration = Duration::from_secs(330);
+/// How long agents learn before something is broken: nothing is judged before 60 rows, and a minute later the hub takes what was learnt, for
+/// others that begin.
+const LEARN: Duration = Duration::from_secs(420);
 /// Throughput is measured so often, so long.
 const ROUNDS: usize = 6;
 const ROUND: Duration = Duration::from_secs(10);
