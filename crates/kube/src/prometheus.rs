@@ -1,5 +1,5 @@
 //! Where the agent of a federation has its members' metrics from: from themselves, from a Prometheus of its own beside it, or from one that is
-//! there already. Pure, but for [`reach`].
+//! there already. Pure, but for `reach`.
 //!
 //! One of its own asks the operator for the members, as the agent does: so it scrapes exactly these, the operator needs no right to write its
 //! config anywhere, and a member that comes is known in seconds.
