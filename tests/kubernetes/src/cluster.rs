@@ -123,6 +123,16 @@ impl Cluster {
         said(self.kubectl_command(arguments).stdin(Stdio::null()).output())
     }
 
+    /// What a kubectl command prints, however it ends: what is executed in a container may say something by how it does.
+    ///
+    /// # Panics
+    /// When it can't be run.
+    pub fn kubectl_prints(&self, arguments: &[&str]) -> String {
+        let output = self.kubectl_command(arguments).stdin(Stdio::null()).output();
+        let output = output.unwrap_or_else(|error| panic!("kubectl can't be run: {error}"));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     /// What a helm command prints.
     ///
     /// # Panics

@@ -23,7 +23,7 @@ const FAULT_SECONDS: u32 = 60;
 const SETTLED: Duration = Duration::from_secs(75);
 
 fn incidents(cluster: &Cluster, namespace: &str) -> Vec<Value> {
-    let all = asked(cluster, &["incidents"]);
+    let all = asked(cluster, &["incidents", "list"]);
     let is_of = |incident: &&Value| incident.to_string().contains(&format!("\"pod/{namespace}/"));
     all.as_array().unwrap().iter().filter(is_of).cloned().collect()
 }

@@ -106,7 +106,8 @@ pub(crate) fn asked(cluster: &Cluster, arguments: &[&str]) -> Value {
         "--ca-file=/etc/larnax-access/ca.crt",
         "--output=json",
     ];
-    let said = cluster.kubectl(&[&hub[..], arguments, &at].concat());
+    // It ends with 3 where something is wrong.
+    let said = cluster.kubectl_prints(&[&hub[..], arguments, &at].concat());
     serde_json::from_str(&said)
         .unwrap_or_else(|error| panic!("{arguments:?} answers no JSON ({error}): {said}"))
 }
