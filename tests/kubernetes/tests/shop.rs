@@ -53,11 +53,15 @@ fn breaks(cluster: &Cluster, alertmanager: SocketAddr, namespace: &str, watched:
     shop.break_it("stock", "latency", FAULT_SECONDS);
     let broken = Instant::now();
     let stock = format!("pod/{namespace}/{}", shop.pod("stock"));
-    eventually(&format!("an alert that names {stock}"), TOLD, || {
-        std::thread::sleep(Duration::from_secs(1));
+    loop {
         let alerts = alerts(alertmanager, namespace);
-        alerts.iter().any(|alert| alert["annotations"]["cause"] == stock).then_some(())
-    });
+        if alerts.iter().any(|alert| alert["annotations"]["cause"] == stock) {
+            break;
+        }
+        let incidents = || incidents(cluster, namespace);
+        assert!(broken.elapsed() < TOLD, "no alert names {stock}:\n{alerts:#?}\n{:#?}", incidents());
+        std::thread::sleep(Duration::from_secs(1));
+    }
     println!("{namespace}: told after {:?}", broken.elapsed());
     std::thread::sleep(SETTLED.saturating_sub(broken.elapsed()));
     let (incidents, alerts) = (incidents(cluster, namespace), alerts(alertmanager, namespace));
